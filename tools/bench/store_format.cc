@@ -269,6 +269,16 @@ class Store {
   }
 
  protected:
+  // Of repeats only the last: the best that either format can do within a batch. Valid until the next call.
+  const std::vector<Write>& sorted(const Batch& batch) {
+    sorted_.clear();
+    for_each_write(batch.bytes, [&](const Write& write) { sorted_.push_back(write); });
+    std::stable_sort(sorted_.begin(), sorted_.end(), [](auto& a, auto& b) { return a.key < b.key; });
+    auto repeat = [](auto& a, auto& b) { return a.key == b.key; };  // unique keeps the first: hence from behind
+    auto first = std::unique(sorted_.rbegin(), sorted_.rend(), repeat).base();
+    sorted_.erase(sorted_.begin(), first);
+    return sorted_;
+  }
   MDB_txn* begin(unsigned flags = 0) const {
     MDB_txn* txn;
     must(mdb_txn_begin(env_, nullptr, flags, &txn), "mdb_txn_begin");
@@ -293,6 +303,9 @@ class Store {
   const Options& options_;
   MDB_env* env_ = nullptr;
   MDB_dbi tables_ = 0, journal_ = 0;
+
+ private:
+  std::vector<Write> sorted_;
 };
 
 class PlainStore : public Store {
@@ -300,19 +313,11 @@ class PlainStore : public Store {
   explicit PlainStore(const Options& options) : Store(options, "plain") {}
   using Store::commit;
 
-  // Sorted, and of repeats only the last: the best that can be done for plain tables within a batch.
   void commit(const Batch& batch) override {
-    writes_.clear();
-    for_each_write(batch.bytes, [&](const Write& write) { writes_.push_back(write); });
-    std::stable_sort(writes_.begin(), writes_.end(), [](auto& a, auto& b) { return a.key < b.key; });
     MDB_txn* txn = begin();
-    for (size_t i = 0; i < writes_.size(); ++i)
-      if (i + 1 == writes_.size() || writes_[i].key != writes_[i + 1].key) put(txn, writes_[i].key, writes_[i].value);
+    for (const Write& write : sorted(batch)) put(txn, write.key, write.value);
     commit(txn);
   }
-
- private:
-  std::vector<Write> writes_;
 };
 
 class JournalStore : public Store {
@@ -325,9 +330,9 @@ class JournalStore : public Store {
     uint64_t record = next_record_;
     append(txn, batch.bytes);
     checkpoint_slice(txn, record);
-    trim(txn);
+    trim(txn, next_record_ - record);
     commit(txn);
-    for_each_write(batch.bytes, [&](const Write& write) { overlay_put(write, record); });
+    for (const Write& write : sorted(batch)) overlay_put(write, record);
   }
   size_t overlay_bytes() const override { return overlay_bytes_; }
   void apply_overlay(Map& all) const override {
@@ -398,7 +403,7 @@ class JournalStore : public Store {
     if (!added) overlay_bytes_ -= entry_bytes(entry->second);
     entry->second = write.value;
     overlay_bytes_ += entry_bytes(entry->second);
-    bucket.position = write.position;
+    bucket.position = std::max(bucket.position, write.position);
     if (bucket.first_record == 0) dirty_.insert({bucket.first_record = record, number});
   }
 
@@ -439,10 +444,10 @@ class JournalStore : public Store {
     if (bucket.first_record != 0) dirty_.insert({bucket.first_record, number});
   }
 
-  void trim(MDB_txn* txn) {
-    constexpr int erasures_max = 4000;  // more would make long records in LMDB's free list
+  void trim(MDB_txn* txn, uint64_t appended) {
+    uint64_t erasures = 1000 + 2 * appended;  // bounded for LMDB's free list, and yet the journal cannot run away
     uint64_t keep = dirty_.empty() ? first_record_ : dirty_.begin()->first;
-    for (int i = 0; i < erasures_max && first_record_ < keep; ++i) {
+    for (; erasures > 0 && first_record_ < keep; --erasures) {
       uint64_t number = __builtin_bswap64(first_record_++);
       MDB_val k{8, &number};
       must(mdb_del(txn, journal_, &k, nullptr), "trim");

@@ -1,0 +1,89 @@
+// Packed records: big-endian where order matters (keys), little-endian where it does not.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace canopy {
+
+// A body or an encoded message: shared by every list, letter and reply in RAM, and never changed.
+using Blob = std::shared_ptr<const std::string>;
+inline Blob make_blob(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
+
+inline void put_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }
+inline void put_be(std::string& out, uint64_t v, int bytes) {
+  for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) out.push_back(static_cast<char>(v >> shift));
+}
+inline void put_be16(std::string& out, uint16_t v) { put_be(out, v, 2); }
+inline void put_be32(std::string& out, uint32_t v) { put_be(out, v, 4); }
+inline void put_be64(std::string& out, uint64_t v) { put_be(out, v, 8); }
+// Base-128, least significant group first; at most 10 bytes.
+inline void put_varint(std::string& out, uint64_t v) {
+  while (v >= 0x80) {
+    out.push_back(static_cast<char>(v | 0x80));
+    v >>= 7;
+  }
+  out.push_back(static_cast<char>(v));
+}
+inline void put_string(std::string& out, std::string_view s) {
+  put_varint(out, s.size());
+  out.append(s);
+}
+
+// Reads a packed record from the front. A read past the end gives zeros and makes ok() false for
+// good, so that a decoder checks once, at its end.
+class Cursor {
+ public:
+  explicit Cursor(std::string_view bytes) : bytes_(bytes) {}
+  uint64_t be(int bytes) {
+    if (!take(static_cast<size_t>(bytes))) return 0;
+    uint64_t v = 0;
+    for (int i = 0; i < bytes; ++i) v = v << 8 | static_cast<uint8_t>(bytes_[at_ - static_cast<size_t>(bytes) + static_cast<size_t>(i)]);
+    return v;
+  }
+  uint8_t u8() { return static_cast<uint8_t>(be(1)); }
+  uint16_t be16() { return static_cast<uint16_t>(be(2)); }
+  uint32_t be32() { return static_cast<uint32_t>(be(4)); }
+  uint64_t be64() { return be(8); }
+  uint64_t varint() {
+    uint64_t v = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const uint8_t b = u8();
+      v |= static_cast<uint64_t>(b & 0x7f) << shift;
+      if (!(b & 0x80)) return v;
+    }
+    ok_ = false;
+    return 0;
+  }
+  // Valid as long as the bytes that the cursor reads.
+  std::string_view string() {
+    const uint64_t n = varint();
+    if (!ok_ || n > left()) {
+      ok_ = false;
+      return {};
+    }
+    at_ += static_cast<size_t>(n);
+    return bytes_.substr(at_ - static_cast<size_t>(n), static_cast<size_t>(n));
+  }
+  std::string_view rest() { return bytes_.substr(at_); }
+  size_t left() const { return bytes_.size() - at_; }
+  bool ok() const { return ok_; }
+  bool done() const { return ok_ && left() == 0; }
+
+ private:
+  bool take(size_t n) {
+    if (!ok_ || left() < n) {
+      ok_ = false;
+      return false;
+    }
+    at_ += n;
+    return true;
+  }
+  std::string_view bytes_;
+  size_t at_ = 0;
+  bool ok_ = true;
+};
+
+}  // namespace canopy

@@ -1,0 +1,57 @@
+// Every bound of the program, with what relates them. Settings may lower some; nothing raises them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace canopy::limits {
+
+// Names, requests, replies
+constexpr size_t name_bytes_max = 200;
+constexpr size_t type_bytes_max = 200;          // PUBLISH `type`
+constexpr size_t key_bytes_max = 200;           // PUBLISH `key`
+constexpr size_t body_bytes_max = 16u << 20;    // `body_max` may be set up to this
+constexpr size_t args_bytes_max = 4u << 20;     // the args frame of a request
+constexpr size_t pairs_max = 10'000;            // FOLLOW / UNFOLLOW `pairs`
+constexpr size_t batch_messages_max = 1'000;    // PUBLISH `messages`
+constexpr size_t batch_entities_max = 1'000;    // READ `entities`
+constexpr size_t read_limit_max = 1'000;
+constexpr size_t read_limit_default = 50;
+constexpr size_t reply_bytes_max = 64u << 20;   // of entries in one READ; it is cut to fit
+constexpr size_t depth_max = 16;                // nesting of msgpack and JSON
+constexpr int64_t wait_ms_max = 60'000;
+
+// Fabric
+constexpr uint32_t bucket_count_max = 4096;
+constexpr uint32_t bucket_count_default = 256;
+constexpr uint32_t nodes_max = 1024;
+constexpr uint32_t shards_max = 64;
+constexpr uint32_t fanout_default = 64;
+
+// Streams
+constexpr size_t park_max = 256;                // early stream letters of one leaf, in RAM
+constexpr size_t fetch_window_numbers = 256;    // one fetch asks for so many numbers at most
+constexpr size_t fetch_window_bytes = 1u << 20; // and its answer stops near so many bytes
+constexpr size_t fetches_in_flight_max = 256;   // of one bucket
+constexpr size_t credit_bytes_per_node = 16u << 20;
+constexpr size_t frame_bytes_target = 256u << 10;
+
+// Channels
+constexpr size_t letters_in_flight_max = 256;   // of one channel
+constexpr size_t outbox_letters_max = 100'000;  // of one channel; then client operations get BUSY
+
+// Requests
+constexpr size_t requests_in_flight_max = 100'000;  // at one node's front
+constexpr size_t waiting_reads_max = 100'000;       // long polls of one shard
+constexpr size_t waiting_follows_max = 100'000;     // of one shard
+constexpr size_t live_feeds_max = 100'000;          // subscribed at one node
+constexpr Duration request_timeout = Duration::of_s(10);
+constexpr Duration key_age_max = Duration::of_s(3600);
+constexpr size_t keys_per_bucket_max = 100'000;
+
+static_assert(fetch_window_numbers <= park_max, "a fetched window must fit where early letters wait");
+static_assert(bucket_count_max <= 1u << 14, "a message id has 14 bits of bucket");
+
+}  // namespace canopy::limits

@@ -1,0 +1,50 @@
+// A shard: a thread's buckets and their store. Pure but for the store behind it; the daemon gives it
+// a thread, the simulator calls it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "bucket/bucket.h"
+#include "shard/seam.h"
+#include "store/store.h"
+
+namespace canopy::shard {
+
+struct ShardOptions {
+  std::string name;                      // for reports: "shard-0"
+  size_t cycle_events_max = 10'000;      // of one cycle
+  size_t cycle_bytes_max = 8u << 20;     // of journal, about
+};
+
+class Shard {
+ public:
+  // REQUIRES: `store` outlives the shard and is used by it alone.
+  Shard(store::Store& store, ShardOptions options, uint64_t seed);
+  ~Shard();
+
+  void push(In in);               // queues; takes effect in the next cycle
+  size_t queued() const { return inbox_.size(); }
+
+  // One pass: steps everything queued (within the bounds), commits, and appends to `out` what may
+  // leave now. Returns an error only when the process must end (commit failed for good).
+  Result<void> cycle(Now now, std::vector<Out>& out);
+
+  // When cycle() wants to be called again though nothing arrives; never() when not.
+  Instant next_deadline() const;
+
+  void check() const;             // invariants of every bucket; the simulator calls it after cycles
+  const bucket::Bucket* find(BucketId bucket) const;
+
+ private:
+  struct Impl;
+  std::vector<In> inbox_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace canopy::shard

@@ -1,0 +1,54 @@
+// A shard's store: journal, overlay and tables over a Backend (see README.md). One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "store/backend.h"
+#include "store/reader.h"
+#include "store/writes.h"
+
+namespace canopy::store {
+
+struct StoreOptions {
+  size_t journal_value_bytes = 2000;       // of one journal value; fixed per store
+  size_t overlay_bytes_max = 64u << 20;    // above it every batch brings a checkpoint slice
+  size_t slice_bytes = 1u << 20;           // of overlay that one slice moves, at least one bucket's
+};
+
+struct StoreStatus {
+  uint64_t overlay_bytes = 0, journal_bytes = 0, batches = 0, slices = 0, bodies = 0, replayed = 0;
+};
+
+class Store : public Reader {
+ public:
+  // Opens and replays the journal. Refuses (code unavailable, naming what) a store of a newer format
+  // or a damaged record that is not the torn end. `backend` outlives the store.
+  static Result<std::unique_ptr<Store>> open(Backend& backend, StoreOptions options);
+
+  // A step's writes, seen by every read from now on, durable after commit(). `upto` is the bucket's
+  // position after the step. REQUIRES: upto > position(bucket) unless `writes` is empty.
+  virtual void apply(BucketId bucket, Position upto, const Writes& writes) = 0;
+
+  // Makes all that was applied since the last commit durable, in one transaction, together with a
+  // checkpoint slice when one is due. Without anything applied it does nothing.
+  // An error of code busy: nothing of the batch happened, the store is as after the last commit
+  // (whoever keeps state in RAM must build it again). After any other error the process must end.
+  virtual Result<void> commit() = 0;
+  virtual bool dirty() const = 0;   // something was applied since the last commit
+
+  // Moves some settled writes to the tables and trims the journal, in a transaction of its own.
+  // Returns whether there is more to move. REQUIRES: !dirty().
+  virtual Result<bool> checkpoint() = 0;
+
+  // For tests and scrubs: the references to a body that the store counts, in tables and overlay.
+  virtual int64_t body_references(BodyRef ref) const = 0;
+  virtual StoreStatus status() const = 0;
+};
+
+}  // namespace canopy::store

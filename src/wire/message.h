@@ -1,0 +1,33 @@
+// A message as it is stored and sent: one blob, encoded once at its author, never changed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace canopy::wire {
+
+// The fields of a message, as views into the blob or the request that they came from.
+struct MessageView {
+  MessageId id;
+  Position position;        // of the publish, in the author's bucket: its place in `sent`
+  uint64_t time_ms = 0;     // since 1970, the author's primary's clock
+  std::string_view author;
+  std::string_view type;    // "" for none
+  std::string_view body;
+};
+
+// Record: version u8 = 1, id be64, position be64, time varint, author, type, body (strings with
+// varint length). Later versions append fields. Never to change.
+std::string encode_message(const MessageView& message);
+// Returns views into `blob`; an error for a damaged or newer record.
+Result<MessageView> decode_message(std::string_view blob);
+
+// Returns what lists point with: the id and a 32-bit hash of the blob.
+BodyRef body_ref(MessageId id, std::string_view blob);
+
+}  // namespace canopy::wire
