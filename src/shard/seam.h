@@ -1,92 +1,32 @@
 // What passes between a node's core and its shards: values, in queues, never shared state.
 #pragma once
 
-#include <memory>
-#include <string>
 #include <variant>
-#include <vector>
 
-#include "base/time.h"
-#include "base/types.h"
-#include "map/map.h"
-#include "wire/letter.h"
-#include "wire/reply.h"
-#include "wire/request.h"
+#include "bucket/events.h"
 
 namespace canopy::shard {
 
-using MapRef = std::shared_ptr<const map::BucketMap>;
+using bucket::MapRef;
 
-// ---- to a shard
-
-// A request for one bucket of this shard. PUBLISH, FOLLOW and UNFOLLOW hold only what belongs to it.
-struct Ask {
-  uint64_t ask = 0;        // the core's number; comes back in Answer
-  BucketId bucket;
-  wire::Request request;
-  Instant deadline;        // answered or dropped by then
-};
-struct Forget {            // the one who asked is gone or has had his answer: drop what waits
-  uint64_t ask = 0;
-  BucketId bucket;
-};
-struct Arrive {            // a packet for the bucket packet_to(packet)
-  wire::Packet packet;
-};
-struct Deliver {           // a stream letter for leaves of this shard
-  uint64_t ticket = 0;     // comes back in Delivered
-  BucketId root;
-  std::string reflector;
-  wire::StreamItem item;
-  std::vector<BucketId> leaves;
-};
-struct Pushed {            // how a push ended: those leaves are owed
-  BucketId root;
-  std::string reflector;
-  StreamNo no;
-  std::vector<BucketId> not_taken;
-};
-struct Audience {          // somebody subscribes to a live feed of an entity here, or nobody any more
-  BucketId bucket;
-  wire::Timeline timeline = wire::Timeline::home;
-  std::string entity;
-  bool present = false;
-};
-struct NewMap {
-  MapRef map;
-  NodeIndex self;
-  std::vector<BucketId> buckets;  // this shard's
-};
-struct NodeUp {            // a link session with that node began: send again what it is owed
-  NodeIndex node;
-};
+// To a shard.
+using bucket::Arrive;
+using bucket::Ask;
+using bucket::Audience;
+using bucket::Deliver;
+using bucket::Forget;
+using bucket::NewMap;
+using bucket::NodeUp;
+using bucket::Pushed;
 using In = std::variant<Ask, Forget, Arrive, Deliver, Pushed, Audience, NewMap, NodeUp>;
 
-// ---- from a shard; everything here left after the commit that it rests on
-
-struct Answer {
-  uint64_t ask = 0;
-  wire::Reply reply;
-};
-struct Depart {            // a packet for another bucket, wherever it is
-  wire::Packet packet;
-};
-struct Push {              // a stream letter with the whole tree; ends in one Pushed
-  wire::StreamLetter letter;     // route.node is unset at the root: its leaves and children are the root's own
-};
-struct Delivered {
-  uint64_t ticket = 0;
-  std::vector<BucketId> not_taken;
-};
-struct Feed {              // a live entry, or (entry.message null) a beat with the newest position
-  wire::Timeline timeline = wire::Timeline::home;
-  std::string entity;
-  wire::Entry entry;
-  Position prev;
-};
-struct Report {            // for STATUS and metrics, about once a second
-  wire::StatusSection section;
-};
-using Out = std::variant<Answer, Depart, Push, Delivered, Feed, Report>;
+// From a shard.
+using bucket::Answer;
+using bucket::Delivered;
+using bucket::Depart;
+using bucket::Feed;
+using bucket::Out;
+using bucket::Push;
+using bucket::Report;
 
 }  // namespace canopy::shard

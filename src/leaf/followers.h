@@ -1,0 +1,43 @@
+// A leaf's followers: entity numbers in chunks of at most `chunk_members`, under (leaf, first number
+// of the chunk's range). The first chunk's range begins at 0, so each number has one place.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/types.h"
+#include "store/reader.h"
+#include "store/writes.h"
+
+namespace canopy::leaf {
+
+constexpr size_t chunk_members = 500;  // 2,000 bytes: about half a page, so that LMDB never needs an overflow page
+
+class Followers {
+ public:
+  Followers(BucketId bucket, LeafNo leaf, const store::Reader& reader)
+      : bucket_(bucket), leaf_(leaf), reader_(reader) {}
+
+  bool contains(EntityNo follower) const;
+  // REQUIRES: !contains(follower) / contains(follower). One change per step: reads do not see writes.
+  void insert(EntityNo follower, store::Writes& writes) const;
+  void remove(EntityNo follower, store::Writes& writes) const;
+  bool only(EntityNo follower) const;  // it is the one and only follower
+  uint64_t count() const;
+  // Visits followers above `after`, ascending, until `visit` returns false.
+  void visit(EntityNo after, const std::function<bool(EntityNo)>& visit) const;
+
+ private:
+  struct Chunk {
+    std::string key;
+    std::vector<uint32_t> members;
+  };
+  Chunk chunk_of(EntityNo follower) const;  // the chunk with its range; empty members when there is none yet
+
+  BucketId bucket_;
+  LeafNo leaf_;
+  const store::Reader& reader_;
+};
+
+}  // namespace canopy::leaf
