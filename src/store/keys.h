@@ -52,6 +52,7 @@ class KeyBuilder {
   KeyBuilder& add(uint32_t v) { put_be32(key_, v); return *this; }
   KeyBuilder& add(std::string_view last) { key_.append(last); return *this; }  // the last field only
   operator std::string() const { return key_; }
+  operator std::string_view() const& { return key_; }  // valid as long as the builder
   const std::string& str() const { return key_; }
 
  private:

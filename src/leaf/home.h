@@ -1,0 +1,69 @@
+// home(u): the newest messages of those whom u follows, a function of the leaves and of u's edges,
+// and the materialised timelines, its cache in RAM.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+
+#include "base/time.h"
+#include "base/types.h"
+#include "store/reader.h"
+
+namespace canopy::leaf {
+
+struct HomeEntry {
+  Position position;
+  BodyRef ref;
+  friend bool operator==(const HomeEntry&, const HomeEntry&) = default;
+};
+
+struct Home {
+  std::deque<HomeEntry> entries;  // ascending by position, at most `capacity`
+  bool older = false;             // there are older ones that have left it
+  Instant last_read;
+  friend bool operator==(const Home& a, const Home& b) {
+    return a.entries == b.entries && a.older == b.older;
+  }
+};
+
+// Returns home(follower) from the store alone: of each leaf followed, what was delivered after the
+// follow; of these the `capacity` newest. Opens the leaves in the order of their last position.
+Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader);
+
+// The materialised timelines of one bucket: appended to while they are read or tailed, dropped when
+// unused for `window` or, least recently read first, beyond `entries_max` entries.
+class Timelines {
+ public:
+  Timelines(BucketId bucket) : bucket_(bucket) {}
+  void limit(size_t capacity, size_t entries_max, Duration window);
+
+  bool empty() const { return homes_.empty(); }
+  bool contains(EntityNo follower) const { return homes_.contains(follower); }
+  // Returns the materialised timeline, made now if there is none. Valid until the next call.
+  const Home& open(EntityNo follower, Now now, const store::Reader& reader);
+  // Returns the position of the entry before the new one (zero for none). REQUIRES: contains(follower).
+  Position append(EntityNo follower, const HomeEntry& entry);
+  void drop(EntityNo follower);
+  void drop_with_entries_below(Position horizon);
+  void drop_all();
+  // Drops what was not read within the window; `keep` says what must stay (somebody tails it).
+  void drop_unused(Now now, const std::function<bool(EntityNo)>& keep);
+
+  size_t size() const { return homes_.size(); }
+  size_t entries() const { return entries_; }
+  // Invariant: each equals read_home() of now ("cold equals warm").
+  void check(const store::Reader& reader) const;
+
+ private:
+  void make_room(EntityNo but);
+
+  BucketId bucket_;
+  size_t capacity_ = 800, entries_max_ = 1 << 20;
+  Duration window_ = Duration::of_s(24 * 3600);
+  std::map<EntityNo, Home> homes_;
+  size_t entries_ = 0;
+};
+
+}  // namespace canopy::leaf

@@ -1,0 +1,260 @@
+#include "leaf/leaves.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/planted.h"
+#include "store/keys.h"
+
+namespace canopy::leaf {
+namespace {
+
+using store::KeyBuilder;
+using store::Table;
+
+constexpr uint8_t leaf_record_version = 1;
+constexpr Duration fetch_first_wait = Duration::of_ms(200);
+constexpr Duration fetch_longest_wait = Duration::of_s(5);
+constexpr size_t leaves_cached_max = 100'000;
+
+}  // namespace
+
+std::string encode_delivery(StreamNo no, BodyRef ref) {
+  std::string value;
+  put_be64(value, no.packed());
+  put_be64(value, ref.id.packed());
+  put_be32(value, ref.hash);
+  return value;
+}
+
+bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref) {
+  Cursor in(value);
+  no = StreamNo(in.be64());
+  ref.id = MessageId(in.be64());
+  ref.hash = in.be32();
+  return in.done();
+}
+
+void Leaves::reset() {
+  leaves_.clear();
+  fetches_.clear();
+  parked_ = 0;
+}
+
+Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
+  const std::string name(reflector);
+  if (const auto it = leaves_.find(name); it != leaves_.end()) return it->second.get();
+  const auto number = reader.get(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
+  if (!number) return nullptr;
+
+  // A quiet leaf can be read again any time; a walk in an unordered map is fine, nobody sees its order.
+  if (leaves_.size() >= leaves_cached_max)
+    std::erase_if(leaves_, [](const auto& e) { return e.second->parked.empty() && e.second->fetch_again == Instant::never(); });
+
+  auto leaf = std::make_unique<Leaf>();
+  leaf->no = LeafNo(Cursor(*number).be32());
+  leaf->reflector = name;
+  const auto record = reader.get(KeyBuilder(bucket_, Table::leaf).add(leaf->no));
+  const auto applied = reader.get(KeyBuilder(bucket_, Table::applied).add(leaf->no));
+  ASSERT(record);
+  Cursor in(*record);
+  const uint8_t version = in.u8();
+  leaf->welcomed = in.u8() != 0;
+  leaf->generation = Position(in.be64());
+  const std::string_view stored_name = in.string();
+  ASSERT(in.done() && version == leaf_record_version && stored_name == reflector);
+  if (applied) leaf->applied = StreamNo(Cursor(*applied).be64());
+  leaf->known = leaf->applied;
+  return leaves_.emplace(name, std::move(leaf)).first->second.get();
+}
+
+Leaf* Leaves::create(std::string_view reflector, LeafNo no, Position generation, store::Writes& writes) {
+  auto leaf = std::make_unique<Leaf>();
+  leaf->no = no;
+  leaf->reflector = reflector;
+  leaf->generation = generation;
+  std::string number;
+  put_be32(number, no.value());
+  writes.put(KeyBuilder(bucket_, Table::leaf_no).add(reflector), number);
+  save(*leaf, writes);
+  Leaf* const created = leaf.get();
+  const bool fresh = leaves_.emplace(std::string(reflector), std::move(leaf)).second;
+  ASSERT(fresh);
+  return created;
+}
+
+void Leaves::retire(std::string_view reflector, store::Writes& writes) {
+  const auto it = leaves_.find(std::string(reflector));
+  ASSERT(it != leaves_.end());
+  Leaf& leaf = *it->second;
+  parked_ -= leaf.parked.size();
+  schedule(leaf, Instant::never());
+  writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
+  writes.erase(KeyBuilder(bucket_, Table::leaf).add(leaf.no));
+  writes.erase(KeyBuilder(bucket_, Table::applied).add(leaf.no));
+  writes.put(KeyBuilder(bucket_, Table::retired).add(leaf.no), "");
+  leaves_.erase(it);
+}
+
+bool Leaves::on_welcome(Leaf& leaf, const wire::Welcome& welcome, store::Writes& writes) {
+  if (welcome.generation != leaf.generation && !planted("welcome of an old generation taken")) return false;
+  if (leaf.welcomed) return true;
+  leaf.welcomed = true;
+  leaf.applied = StreamNo(welcome.first.packed() - 1);
+  leaf.known = std::max(leaf.known, leaf.applied);
+  save(leaf, writes);
+  save_applied(leaf, writes);
+  return true;
+}
+
+Taken Leaves::on_item(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
+                      store::Writes& writes, std::vector<Delivery>& deliveries) {
+  leaf.known = std::max(leaf.known, item.no);
+  if (leaf.welcomed) {
+    if (item.no <= leaf.applied && !planted("duplicate check off")) return Taken::repeat;
+    if (item.no == leaf.applied.next() || planted("gap applied") || item.no <= leaf.applied) {
+      apply(leaf, item, take_position, writes, deliveries);
+      drain_parked(leaf, take_position, writes, deliveries);
+      return Taken::applied;
+    }
+  }
+  if (leaf.parked.size() >= limits::park_max && !leaf.parked.contains(item.no)) return Taken::refused;
+  if (leaf.parked.emplace(item.no, item).second) ++parked_;
+  return Taken::parked;
+}
+
+void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
+                   store::Writes& writes, std::vector<Delivery>& deliveries) {
+  leaf.applied = item.no;
+  save_applied(leaf, writes);
+  if (item.kind != wire::StreamItem::Kind::message) return;
+  const Position position = take_position();
+  writes.put(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(position), encode_delivery(item.no, item.ref));
+  writes.ref(item.ref, item.message);
+  deliveries.push_back({leaf.no, position, item.ref, item.message});
+}
+
+void Leaves::drain_parked(Leaf& leaf, const std::function<Position()>& take_position, store::Writes& writes,
+                          std::vector<Delivery>& deliveries) {
+  while (!leaf.parked.empty()) {
+    const auto first = leaf.parked.begin();
+    if (first->first > leaf.applied.next()) return;
+    if (first->first == leaf.applied.next()) apply(leaf, first->second, take_position, writes, deliveries);
+    leaf.parked.erase(first);
+    --parked_;
+  }
+}
+
+void Leaves::skip_to(Leaf& leaf, StreamNo m, store::Writes& writes) {
+  if (m <= leaf.applied.next()) return;
+  leaf.applied = StreamNo(m.packed() - 1);
+  save_applied(leaf, writes);
+}
+
+void Leaves::fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets) {
+  if (!leaf.welcomed || leaf.applied >= leaf.known) {
+    schedule(leaf, Instant::never());
+    return;
+  }
+  if (leaf.fetch_again != Instant::never() && !again) return;
+  // More than so many at once wait for their turn: their roots say tail again.
+  if (leaf.fetch_again == Instant::never() && fetches_.size() >= limits::fetches_in_flight_max) return;
+  const StreamNo first = leaf.applied.next();
+  StreamNo last = leaf.known;
+  if (!leaf.parked.empty() && leaf.parked.begin()->first > first)
+    last = std::min(last, StreamNo(leaf.parked.begin()->first.packed() - 1));
+  last = std::min(last, StreamNo(first.packed() + limits::fetch_window_numbers - 1));
+  packets.push_back(wire::Fetch{bucket_, root, leaf.reflector, leaf.generation, first, last});
+  const Duration wait{std::min(fetch_first_wait.us << std::min(leaf.fetch_tries, 10u), fetch_longest_wait.us)};
+  schedule(leaf, now.instant + wait);
+  ++leaf.fetch_tries;
+}
+
+void Leaves::fetch_done(Leaf& leaf) {
+  leaf.fetch_tries = 0;
+  schedule(leaf, Instant::never());
+}
+
+void Leaves::schedule(Leaf& leaf, Instant at) {
+  if (leaf.fetch_again != Instant::never()) fetches_.erase({leaf.fetch_again, leaf.no});
+  leaf.fetch_again = at;
+  if (at != Instant::never()) fetches_.emplace(std::pair{at, leaf.no}, leaf.reflector);
+}
+
+void Leaves::repeat_fetches(Now now, const std::function<BucketId(std::string_view)>& root_of,
+                            std::vector<wire::Packet>& packets) {
+  while (!fetches_.empty() && fetches_.begin()->first.first <= now.instant) {
+    const std::string reflector = fetches_.begin()->second;
+    Leaf& leaf = *leaves_.at(reflector);
+    fetch_missing(leaf, root_of(reflector), now, true, packets);
+  }
+}
+
+Instant Leaves::next_fetch() const {
+  return fetches_.empty() ? Instant::never() : fetches_.begin()->first.first;
+}
+
+std::string Leaves::reflector_of(LeafNo leaf, const store::Reader& reader) const {
+  const auto record = reader.get(KeyBuilder(bucket_, Table::leaf).add(leaf));
+  if (!record) return {};
+  Cursor in(*record);
+  in.u8();
+  in.u8();
+  in.be64();
+  return std::string(in.string());
+}
+
+void Leaves::save(const Leaf& leaf, store::Writes& writes) const {
+  std::string record;
+  put_u8(record, leaf_record_version);
+  put_u8(record, leaf.welcomed ? 1 : 0);
+  put_be64(record, leaf.generation.packed());
+  put_string(record, leaf.reflector);
+  writes.put(KeyBuilder(bucket_, Table::leaf).add(leaf.no), record);
+}
+
+void Leaves::save_applied(const Leaf& leaf, store::Writes& writes) const {
+  std::string number;
+  put_be64(number, leaf.applied.packed());
+  writes.put(KeyBuilder(bucket_, Table::applied).add(leaf.no), number);
+}
+
+void Leaves::check() const {
+  size_t parked = 0, fetching = 0;
+  for (const auto& [name, leaf] : leaves_) {
+    ASSERT(leaf->reflector == name);
+    ASSERT(leaf->parked.size() <= limits::park_max);
+    if (leaf->welcomed && !leaf->parked.empty()) ASSERT(leaf->parked.begin()->first > leaf->applied);
+    parked += leaf->parked.size();
+    fetching += leaf->fetch_again != Instant::never();
+  }
+  ASSERT(parked == parked_);
+  ASSERT(fetching == fetches_.size());
+  ASSERT(fetches_.size() <= limits::fetches_in_flight_max);
+}
+
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes) {
+  const std::string prefix = KeyBuilder(bucket, Table::retired);
+  std::string retired;
+  reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
+    retired = key;
+    return false;
+  });
+  if (retired.empty()) return false;
+  const LeafNo leaf(Cursor(std::string_view(retired).substr(prefix.size())).be32());
+  const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
+  size_t erased = 0;
+  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
+    StreamNo no;
+    BodyRef ref;
+    ASSERT(decode_delivery(value, no, ref));
+    writes.erase(std::string(key));
+    writes.unref(ref);
+    return ++erased < deliveries_max;
+  });
+  if (erased < deliveries_max) writes.erase(retired);
+  return true;
+}
+
+}  // namespace canopy::leaf

@@ -1,0 +1,107 @@
+// The leaves of one bucket: which reflectors its entities follow, how far each stream was applied,
+// what came early, what is being fetched. Stream order is kept here: each number once, in sequence.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+#include "store/reader.h"
+#include "store/writes.h"
+#include "wire/letter.h"
+
+namespace canopy::leaf {
+
+struct Leaf {
+  LeafNo no;
+  std::string reflector;
+  bool welcomed = false;          // before: every follower is pending, everything is parked
+  Position generation;            // the position of the join
+  StreamNo applied;               // the last number applied
+  // In RAM only.
+  std::map<StreamNo, wire::StreamItem> parked;  // early numbers, at most limits::park_max
+  StreamNo known;                 // the root's last number as far as heard of
+  Instant fetch_again = Instant::never();       // when the open fetch is repeated; never: none is open
+  uint32_t fetch_tries = 0;
+};
+
+// What one stream item became.
+enum class Taken : uint8_t { applied, repeat, parked, refused };
+
+// A delivery: what the followers of `leaf` get at `position`.
+struct Delivery {
+  LeafNo leaf;
+  Position position;
+  BodyRef ref;
+  Blob message;
+};
+
+class Leaves {
+ public:
+  explicit Leaves(BucketId bucket) : bucket_(bucket) {}
+
+  // Forgets all that is in RAM (the store went back to its last commit, or the bucket is opened).
+  void reset();
+
+  // Returns the leaf of that reflector, or null. Valid until the next find or create of another.
+  Leaf* find(std::string_view reflector, const store::Reader& reader);
+  // A leaf without a welcome. REQUIRES: there is none of that reflector.
+  Leaf* create(std::string_view reflector, LeafNo no, Position generation, store::Writes& writes);
+  // Its last follower has gone: forgotten at once; its deliveries are erased in slices (erase_retired).
+  void retire(std::string_view reflector, store::Writes& writes);
+
+  // The root's answer to the join of `generation`. Returns false for a welcome of another generation.
+  bool on_welcome(Leaf& leaf, const wire::Welcome& welcome, store::Writes& writes);
+  // One item of the stream. When it is next it is applied: `take_position` gives its position.
+  Taken on_item(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
+                store::Writes& writes, std::vector<Delivery>& deliveries);
+  // Applies what waits behind the last number applied.
+  void drain_parked(Leaf& leaf, const std::function<Position()>& take_position, store::Writes& writes,
+                    std::vector<Delivery>& deliveries);
+  // Numbers below `m` are no longer kept at the root: go on there.
+  void skip_to(Leaf& leaf, StreamNo m, store::Writes& writes);
+
+  // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).
+  void fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets);
+  void fetch_done(Leaf& leaf);
+  // Repeats the fetches that are due; next_fetch() is when.
+  void repeat_fetches(Now now, const std::function<BucketId(std::string_view)>& root_of,
+                      std::vector<wire::Packet>& packets);
+  Instant next_fetch() const;
+
+  size_t parked() const { return parked_; }
+  void check() const;
+
+  // Returns the reflector's name of a leaf, "" when it is gone.
+  std::string reflector_of(LeafNo leaf, const store::Reader& reader) const;
+
+ private:
+  void apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
+             store::Writes& writes, std::vector<Delivery>& deliveries);
+  void save(const Leaf& leaf, store::Writes& writes) const;
+  void save_applied(const Leaf& leaf, store::Writes& writes) const;
+  void schedule(Leaf& leaf, Instant at);
+
+  BucketId bucket_;
+  // By reflector; a cache of the store but for the parked items and fetches of each.
+  std::unordered_map<std::string, std::unique_ptr<Leaf>> leaves_;
+  std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
+  size_t parked_ = 0;
+};
+
+// Erases some deliveries of retired leaves. Returns whether there may be more. REQUIRES: the body
+// references that it drops are this bucket's.
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes);
+
+// The value of a delivery record: stream number and body ref.
+std::string encode_delivery(StreamNo no, BodyRef ref);
+bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref);
+
+}  // namespace canopy::leaf

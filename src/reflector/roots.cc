@@ -1,0 +1,322 @@
+#include "reflector/roots.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/planted.h"
+#include "store/keys.h"
+
+namespace canopy::reflector {
+namespace {
+
+using store::KeyBuilder;
+using store::Table;
+
+constexpr uint8_t root_record_version = 1;
+constexpr uint8_t tree_record_version = 1;
+constexpr size_t roots_cached_max = 20'000;
+constexpr size_t tails_per_turn = 1'000;
+constexpr size_t settled_per_turn = 1'000;
+constexpr Duration tail_first_wait = Duration::of_ms(50);
+constexpr Duration tail_longest_wait = Duration::of_s(5);
+constexpr Duration quiet_wait = Duration::of_ms(200);  // so that a busy author is not written twice a message
+
+std::string encode_body_ref(BodyRef ref) {
+  std::string value;
+  put_be64(value, ref.id.packed());
+  put_be32(value, ref.hash);
+  return value;
+}
+
+BodyRef decode_body_ref(std::string_view value) {
+  Cursor in(value);
+  BodyRef ref;
+  ref.id = MessageId(in.be64());
+  ref.hash = in.be32();
+  ASSERT(in.done());
+  return ref;
+}
+
+std::vector<BucketId> decode_leaves(std::string_view value) {
+  Cursor in(value);
+  ASSERT(in.u8() == tree_record_version);
+  std::vector<BucketId> leaves;
+  while (in.left() > 0) leaves.emplace_back(in.be16());
+  ASSERT(in.ok());
+  return leaves;
+}
+
+}  // namespace
+
+void Roots::open(const store::Reader& reader, const std::function<std::string(EntityNo)>& name_of, Now now) {
+  roots_.clear();
+  tails_.clear();
+  quiet_.clear();
+  pending_ = 0;
+  std::vector<EntityNo> pending;
+  const std::string prefix = KeyBuilder(bucket_, Table::pending);
+  reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
+    pending.emplace_back(Cursor(key.substr(prefix.size())).be32());
+    return true;
+  });
+  for (const EntityNo entity : pending) {
+    Root& root = load(entity, name_of(entity), reader);
+    root.pending = true;
+    ++pending_;
+    for (const BucketId leaf : root.leaves) root.owed[leaf] = root.last;
+    if (root.owed.empty()) settle_later(root, now);
+    else schedule(root, now.instant);
+  }
+}
+
+void Roots::on_map(Surroundings surroundings) {
+  around_ = std::move(surroundings);
+  for (auto& [entity, root] : roots_) root.planned = false;
+}
+
+Root& Roots::load(EntityNo entity, std::string_view name, const store::Reader& reader) {
+  if (const auto it = roots_.find(entity); it != roots_.end()) return it->second;
+  forget_quiet();
+  Root root;
+  root.entity = entity;
+  root.name = name;
+  root.last = StreamNo(around_.incarnation, 0);
+  root.kept = root.last.next();
+  if (const auto record = reader.get(KeyBuilder(bucket_, Table::root).add(entity))) {
+    Cursor in(*record);
+    const uint8_t version = in.u8();
+    root.last = StreamNo(in.be64());
+    root.kept = StreamNo(in.be64());
+    ASSERT(in.done() && version == root_record_version);
+  }
+  root.leaves = leaves_of(entity, reader);
+  return roots_.emplace(entity, std::move(root)).first->second;
+}
+
+std::vector<BucketId> Roots::leaves_of(EntityNo entity, const store::Reader& reader) const {
+  const auto record = reader.get(KeyBuilder(bucket_, Table::tree).add(entity));
+  return record ? decode_leaves(*record) : std::vector<BucketId>();
+}
+
+void Roots::save(const Root& root, store::Writes& writes) const {
+  std::string record;
+  put_u8(record, root_record_version);
+  put_be64(record, root.last.packed());
+  put_be64(record, root.kept.packed());
+  writes.put(KeyBuilder(bucket_, Table::root).add(root.entity), record);
+}
+
+void Roots::save_leaves(const Root& root, store::Writes& writes) const {
+  std::string record;
+  put_u8(record, tree_record_version);
+  for (const BucketId leaf : root.leaves) put_be16(record, leaf.value());
+  const std::string key = KeyBuilder(bucket_, Table::tree).add(root.entity);
+  if (root.leaves.empty()) writes.erase(key);
+  else writes.put(key, record);
+}
+
+std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_view name, BodyRef ref, Blob message,
+                                                 const store::Reader& reader, store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  if (root.leaves.empty()) return std::nullopt;
+
+  root.last = root.last.next();
+  writes.put(KeyBuilder(bucket_, Table::stream).add(entity).add(root.last), encode_body_ref(ref));
+  writes.ref(ref, message);
+  // Two out for one in, so that a retention that was lowered is reached in bounded steps.
+  for (int i = 0; i < 2 && root.last.packed() - root.kept.packed() >= around_.retention; ++i) {
+    const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(root.kept);
+    if (const auto old = reader.get(key)) {
+      writes.unref(decode_body_ref(*old));
+      writes.erase(key);
+    }
+    root.kept = root.kept.next();
+  }
+  save(root, writes);
+  if (!root.pending) {
+    if (!planted("pending set not written")) writes.put(KeyBuilder(bucket_, Table::pending).add(entity), "");
+    root.pending = true;
+    ++pending_;
+  }
+  ++root.in_flight;
+
+  if (!root.planned) {
+    root.route = plan_tree(root.leaves, around_.owner, around_.self, around_.fanout);
+    root.planned = true;
+  }
+  return wire::StreamLetter{bucket_, root.name, {root.last, wire::StreamItem::Kind::message, ref, std::move(message)}, root.route};
+}
+
+wire::Welcome Roots::on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,
+                             MessageId newest, const store::Reader& reader, store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  const auto at = std::lower_bound(root.leaves.begin(), root.leaves.end(), leaf);
+  if (at == root.leaves.end() || *at != leaf) {
+    root.leaves.insert(at, leaf);
+    root.planned = false;
+    save_leaves(root, writes);
+  }
+  // A join afresh begins behind all that was given out: what the leaf before it was owed is moot.
+  root.owed.erase(leaf);
+  return {join.reflector, join.generation, root.last.next(), newest};
+}
+
+void Roots::on_leave(EntityNo entity, std::string_view name, BucketId leaf, const store::Reader& reader,
+                     store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  const auto at = std::lower_bound(root.leaves.begin(), root.leaves.end(), leaf);
+  if (at == root.leaves.end() || *at != leaf) return;
+  root.leaves.erase(at);
+  root.planned = false;
+  root.owed.erase(leaf);
+  save_leaves(root, writes);
+}
+
+void Roots::on_pushed(EntityNo entity, std::string_view name, StreamNo no, const std::vector<BucketId>& not_taken,
+                      Now now, const store::Reader& reader) {
+  Root& root = load(entity, name, reader);
+  if (root.in_flight > 0) --root.in_flight;
+  // Not pending: every leaf has acknowledged since (the push began before the bucket was opened anew).
+  if (!root.pending) return;
+  for (const BucketId leaf : not_taken) {
+    if (!std::binary_search(root.leaves.begin(), root.leaves.end(), leaf)) continue;
+    StreamNo& owed = root.owed[leaf];
+    owed = std::max(owed, no);
+  }
+  if (!root.owed.empty() && root.tail_at == Instant::never()) {
+    root.tail_tries = 0;
+    schedule(root, now.instant + tail_first_wait);
+  }
+  settle_later(root, now);
+}
+
+void Roots::on_have(EntityNo entity, std::string_view name, const wire::Have& have, Now now,
+                    const store::Reader& reader) {
+  Root& root = load(entity, name, reader);
+  const auto it = root.owed.find(have.from);
+  if (it == root.owed.end() || have.applied < it->second) return;
+  root.owed.erase(it);
+  if (root.owed.empty()) schedule(root, Instant::never());
+  settle_later(root, now);
+}
+
+wire::Fetched Roots::on_fetch(EntityNo entity, std::string_view name, const wire::Fetch& fetch,
+                              const store::Reader& reader) const {
+  StreamNo last(around_.incarnation, 0), kept = last.next();
+  if (const auto record = reader.get(KeyBuilder(bucket_, Table::root).add(entity))) {
+    Cursor in(*record);
+    in.u8();
+    last = StreamNo(in.be64());
+    kept = StreamNo(in.be64());
+  }
+  wire::Fetched answer{bucket_, fetch.from, std::string(name), fetch.generation, fetch.first, fetch.last, {}, last, {}};
+  answer.last = std::min({fetch.last, last, StreamNo(fetch.first.packed() + limits::fetch_window_numbers - 1)});
+  if (fetch.first < kept) answer.gone_below = kept;
+
+  StreamNo next = std::max(fetch.first, kept);
+  size_t bytes = 0;
+  const auto void_up_to = [&](StreamNo no) {
+    for (; next < no; next = next.next()) answer.items.push_back({next, wire::StreamItem::Kind::void_number, {}, nullptr});
+  };
+  reader.scan(KeyBuilder(bucket_, Table::stream).add(entity).add(next),
+              KeyBuilder(bucket_, Table::stream).add(entity).add(answer.last.next()),
+              [&](std::string_view key, std::string_view value) {
+                const StreamNo no(Cursor(key.substr(key.size() - 8)).be64());
+                const BodyRef ref = decode_body_ref(value);
+                Blob message = reader.body(ref);
+                ASSERT(message);
+                bytes += message->size();
+                if (bytes > limits::fetch_window_bytes && !answer.items.empty()) {
+                  answer.last = StreamNo(no.packed() - 1);
+                  return false;
+                }
+                void_up_to(no);
+                answer.items.push_back({no, wire::StreamItem::Kind::message, ref, std::move(message)});
+                next = no.next();
+                return true;
+              });
+  void_up_to(answer.last.next());
+  return answer;
+}
+
+void Roots::schedule(Root& root, Instant at) {
+  if (root.tail_at != Instant::never()) tails_.erase({root.tail_at, root.entity});
+  root.tail_at = at;
+  if (at != Instant::never()) tails_.emplace(at, root.entity);
+}
+
+void Roots::settle_later(const Root& root, Now now) {
+  if (root.pending && root.owed.empty() && root.in_flight == 0) quiet_.emplace(now.instant + quiet_wait, root.entity);
+}
+
+void Roots::on_time(Now now, std::vector<wire::Packet>& packets, store::Writes& writes) {
+  size_t sent = 0;
+  while (!tails_.empty() && tails_.begin()->first <= now.instant && sent < tails_per_turn) {
+    Root& root = roots_.at(tails_.begin()->second);
+    for (const auto& [leaf, no] : root.owed) packets.push_back(wire::Tail{bucket_, leaf, root.name, root.last});
+    sent += root.owed.size();
+    if (root.owed.empty()) {
+      schedule(root, Instant::never());
+      settle_later(root, now);
+      continue;
+    }
+    const Duration wait{std::min(tail_first_wait.us << std::min(root.tail_tries, 12u), tail_longest_wait.us)};
+    schedule(root, now.instant + wait);
+    ++root.tail_tries;
+  }
+  size_t settled = 0;
+  while (!quiet_.empty() && quiet_.begin()->first <= now.instant && settled < settled_per_turn) {
+    const EntityNo entity = quiet_.begin()->second;
+    quiet_.erase(quiet_.begin());
+    const auto it = roots_.find(entity);
+    if (it == roots_.end()) continue;
+    Root& root = it->second;
+    if (!root.pending || root.in_flight > 0 || !root.owed.empty()) continue;
+    writes.erase(KeyBuilder(bucket_, Table::pending).add(entity));
+    root.pending = false;
+    --pending_;
+    ++settled;
+  }
+}
+
+void Roots::on_node_up(NodeIndex node, Now now) {
+  for (auto& [entity, root] : roots_) {
+    const bool there = std::any_of(root.owed.begin(), root.owed.end(), [&](const auto& o) { return around_.owner(o.first) == node; });
+    if (!there) continue;
+    root.tail_tries = 0;
+    schedule(root, now.instant);
+  }
+}
+
+Instant Roots::next_deadline() const {
+  Instant next = Instant::never();
+  if (!tails_.empty()) next = std::min(next, tails_.begin()->first);
+  if (!quiet_.empty()) next = std::min(next, quiet_.begin()->first);
+  return next;
+}
+
+// A quiet root can be read again any time. (Nobody sees the order of this walk.)
+void Roots::forget_quiet() {
+  if (roots_.size() < roots_cached_max) return;
+  std::erase_if(roots_, [](const auto& e) { return !e.second.pending && e.second.in_flight == 0; });
+}
+
+void Roots::check() const {
+  size_t pending = 0, tails = 0;
+  for (const auto& [entity, root] : roots_) {
+    pending += root.pending;
+    tails += root.tail_at != Instant::never();
+    ASSERT(std::is_sorted(root.leaves.begin(), root.leaves.end()));
+    ASSERT(root.kept <= root.last.next());
+    ASSERT(root.owed.empty() || root.pending);
+    for (const auto& [leaf, no] : root.owed) {
+      ASSERT(no <= root.last);
+      ASSERT(std::binary_search(root.leaves.begin(), root.leaves.end(), leaf));
+    }
+  }
+  ASSERT(pending == pending_);
+  ASSERT(tails == tails_.size());
+}
+
+}  // namespace canopy::reflector

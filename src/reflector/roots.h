@@ -1,0 +1,98 @@
+// The roots of one bucket: who has leaves where, the stream list, and what is still owed to whom.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+#include "reflector/tree.h"
+#include "store/reader.h"
+#include "store/writes.h"
+#include "wire/letter.h"
+
+namespace canopy::reflector {
+
+struct Root {
+  EntityNo entity;
+  std::string name;
+  StreamNo last;                   // the newest number given out
+  StreamNo kept;                   // the oldest number in the stream list (last.next() when empty)
+  std::vector<BucketId> leaves;    // ascending
+  bool pending = false;            // stands in the pending set
+  // In RAM only.
+  wire::Route route;               // plan_tree of `leaves`, for the map of `planned`
+  bool planned = false;
+  uint32_t in_flight = 0;          // pushes that have not ended
+  std::map<BucketId, StreamNo> owed;  // leaf → the highest number that it has not acknowledged
+  Instant tail_at = Instant::never();
+  uint32_t tail_tries = 0;
+};
+
+// What a root needs of its surroundings.
+struct Surroundings {
+  OwnerOf owner;
+  NodeIndex self;
+  uint32_t fanout = 64;
+  uint64_t retention = 10'000;     // stream-list entries kept per root
+  uint64_t incarnation = 1;        // of the bucket, for stream numbers
+};
+
+class Roots {
+ public:
+  explicit Roots(BucketId bucket) : bucket_(bucket) {}
+
+  // Forgets RAM; then every leaf of each root in the pending set is owed its last number.
+  void open(const store::Reader& reader, const std::function<std::string(EntityNo)>& name_of, Now now);
+  void on_map(Surroundings surroundings);
+
+  // A message of `entity` enters its stream. Returns the letter for its tree, or nothing when it has
+  // no leaves (then it gets no number: a later leaf begins behind it).
+  std::optional<wire::StreamLetter> publish(EntityNo entity, std::string_view name, BodyRef ref, Blob message,
+                                            const store::Reader& reader, store::Writes& writes);
+  // Returns the welcome. `newest` is the entity's newest message before the join, zero for none.
+  wire::Welcome on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,
+                        MessageId newest, const store::Reader& reader, store::Writes& writes);
+  void on_leave(EntityNo entity, std::string_view name, BucketId leaf, const store::Reader& reader,
+                store::Writes& writes);
+  // A push has ended; `not_taken` are owed.
+  void on_pushed(EntityNo entity, std::string_view name, StreamNo no, const std::vector<BucketId>& not_taken,
+                 Now now, const store::Reader& reader);
+  void on_have(EntityNo entity, std::string_view name, const wire::Have& have, Now now, const store::Reader& reader);
+  wire::Fetched on_fetch(EntityNo entity, std::string_view name, const wire::Fetch& fetch,
+                         const store::Reader& reader) const;
+
+  // Tails that are due, a bounded number a call; roots that nobody is owed anything leave the pending set.
+  void on_time(Now now, std::vector<wire::Packet>& packets, store::Writes& writes);
+  // A session with that node began: its leaves are told at once.
+  void on_node_up(NodeIndex node, Now now);
+  Instant next_deadline() const;
+
+  // Returns the buckets with leaves of that entity.
+  std::vector<BucketId> leaves_of(EntityNo entity, const store::Reader& reader) const;
+  size_t pending() const { return pending_; }
+  void check() const;
+
+ private:
+  Root& load(EntityNo entity, std::string_view name, const store::Reader& reader);
+  void save(const Root& root, store::Writes& writes) const;
+  void save_leaves(const Root& root, store::Writes& writes) const;
+  void schedule(Root& root, Instant at);
+  void settle_later(const Root& root, Now now);
+  void forget_quiet();
+
+  BucketId bucket_;
+  Surroundings around_;
+  std::unordered_map<EntityNo, Root> roots_;           // a cache but for those with something owed
+  std::set<std::pair<Instant, EntityNo>> tails_;
+  std::set<std::pair<Instant, EntityNo>> quiet_;       // to leave the pending set if still owed nothing
+  size_t pending_ = 0;
+};
+
+}  // namespace canopy::reflector
