@@ -1,0 +1,303 @@
+// Encodes what clients are answered. Decoding is in reply_decode.cc.
+#include "wire/reply.h"
+
+#include "base/assert.h"
+#include "wire/message.h"
+#include "wire/reply_parts.h"
+
+namespace canopy::wire {
+namespace {
+
+// REQUIRES: not a batch, which holds exactly one.
+template <class T>
+const T& single(const std::vector<T>& all) {
+  ASSERT(all.size() == 1);
+  return all.front();
+}
+
+void write_texts(Writer& w, std::string_view name, const std::vector<std::string>& texts) {
+  w.key(name);
+  w.array(texts.size());
+  for (const std::string& text : texts) w.text(text);
+}
+
+template <class Optional>
+void write_optional(Writer& w, std::string_view name, const Optional& v) {
+  w.key(name);
+  if (v)
+    w.number(*v);
+  else
+    w.null();
+}
+
+// Results in the order in which they were asked for. Single: the whole result.
+class ResultEncoder {
+ public:
+  explicit ResultEncoder(Writer& writer) : w(writer) {}
+
+  void operator()(const Error& error) { write_error(w, error); }
+
+  void operator()(const PingResult& r) {
+    w.map(5);
+    w.member("node", r.node);
+    w.member("fabric", r.fabric);
+    w.member("version", r.version);
+    w.member("fabric_id", r.fabric_id);
+    w.member("map_version", r.map_version);
+  }
+
+  void operator()(const PublishResult& r) { results(r.results, r.batch); }
+
+  void operator()(const FollowResult& r) {
+    if (!r.batch) {
+      w.map(1);
+      w.member("state", std::get<FollowState>(single(r.states)) == FollowState::active ? "active" : "pending");
+      return;
+    }
+    uint64_t active = 0, pending = 0;
+    for (const auto& state : r.states)
+      if (const auto* s = std::get_if<FollowState>(&state)) ++(*s == FollowState::active ? active : pending);
+    w.map(3);
+    w.member("active", active);
+    w.member("pending", pending);
+    failed(r.states);
+  }
+
+  void operator()(const UnfollowResult& r) {
+    if (!r.batch) {
+      w.map(1);
+      w.flag("removed", std::get<bool>(single(r.removed)));
+      return;
+    }
+    uint64_t removed = 0;
+    for (const auto& one : r.removed)
+      if (const auto* yes = std::get_if<bool>(&one); yes && *yes) ++removed;
+    w.map(2);
+    w.member("removed", removed);
+    failed(r.removed);
+  }
+
+  void operator()(const ReadResult& r) { results(r.pages, r.batch); }
+  void operator()(const GetResult& r) { entry(r.entry); }
+
+  void operator()(const NamesResult& r) {
+    w.map(3);
+    write_texts(w, "names", r.names);
+    write_optional(w, "next", r.next);
+    w.member("count", r.count);
+  }
+
+  void operator()(const LookupResult& r) {
+    w.map(6);
+    w.member("entity", r.entity);
+    w.member("bucket", uint64_t{r.bucket.value()});
+    w.member("epoch", uint64_t{r.epoch.value()});
+    w.member("primary", r.primary);
+    write_texts(w, "backups", r.backups);
+    w.member("endpoint", r.endpoint);
+  }
+
+  void operator()(const MapResult& r) {
+    w.map(4);
+    w.member("version", r.version);
+    w.member("bucket_count", uint64_t{r.bucket_count});
+    w.key("nodes");
+    w.array(r.nodes.size());
+    for (const MapNode& n : r.nodes) {
+      w.map(7);
+      w.member("name", n.name);
+      w.member("client", n.client);
+      w.member("feed", n.feed);
+      w.member("link", n.link);
+      w.member("zone", n.zone);
+      w.member("state", n.state);
+      w.member("weight_milli", uint64_t{n.weight_milli});
+    }
+    w.key("buckets");
+    w.array(r.buckets.size());
+    for (const MapBucket& b : r.buckets) {
+      w.map(5);
+      w.member("bucket", uint64_t{b.bucket.value()});
+      w.member("primary", b.primary);
+      write_texts(w, "backups", b.backups);
+      w.member("epoch", uint64_t{b.epoch.value()});
+      w.member("incarnation", b.incarnation);
+    }
+  }
+
+  void operator()(const TreeResult& r) {
+    w.map(4);
+    w.member("entity", r.entity);
+    w.member("followers", r.followers);
+    w.member("levels", uint64_t{r.levels});
+    w.key("reflectors");
+    w.array(r.reflectors.size());
+    for (const TreeReflector& t : r.reflectors) {
+      w.map(7);
+      w.member("kind", t.kind);
+      w.key("bucket");
+      if (t.bucket)
+        w.number(t.bucket->value());
+      else
+        w.null();
+      w.member("node", t.node);
+      w.member("children", t.children);
+      w.member("followers", t.followers);
+      w.member("level", uint64_t{t.level});
+      w.member("parent", uint64_t{t.parent});
+    }
+  }
+
+  void operator()(const StatusResult& r) {
+    w.map(r.sections.size());
+    for (const StatusSection& section : r.sections) {
+      w.key(section.name);
+      w.map(section.fields.size());
+      for (const auto& [name, value] : section.fields) {
+        if (const auto* number = std::get_if<uint64_t>(&value))
+          w.member(name, *number);
+        else
+          w.member(name, std::get<std::string>(value));
+      }
+    }
+  }
+
+  void operator()(const LeavesResult& r) {
+    w.map(1);
+    w.key("buckets");
+    w.array(r.buckets.size());
+    for (const BucketId bucket : r.buckets) w.number(bucket.value());
+  }
+
+  void operator()(const LeafResult& r) {
+    w.map(3);
+    w.member("count", r.count);
+    write_texts(w, "names", r.names);
+    w.key("next");
+    if (r.next)
+      w.number(r.next->value());
+    else
+      w.null();
+  }
+
+  bool damaged() const { return damaged_; }
+
+ private:
+  template <class T>
+  void results(const std::vector<std::variant<T, Error>>& all, bool batch) {
+    if (!batch) return one(std::get<T>(single(all)));
+    w.map(1);
+    w.key("results");
+    w.array(all.size());
+    for (const auto& result : all) {
+      if (const auto* error = std::get_if<Error>(&result))
+        write_error(w, *error);
+      else
+        one(std::get<T>(result));
+    }
+  }
+
+  void one(const Published& p) {
+    w.map(2);
+    w.member("id", p.id);
+    w.member("time", p.time_ms);
+  }
+
+  void one(const TimelinePage& page) {
+    w.map(5);
+    w.key("entries");
+    w.array(page.entries.size());
+    for (const Entry& e : page.entries) entry(e);
+    w.key("next");
+    if (page.next)
+      w.number(page.next->packed());
+    else
+      w.null();
+    w.nothing("unread");
+    w.flag("truncated", page.truncated);
+    write_texts(w, "incomplete", page.incomplete);
+  }
+
+  void entry(const Entry& e) {
+    const auto message = decode_message(e.message ? std::string_view(*e.message) : std::string_view());
+    if (!message) {
+      damaged_ = true;
+      return w.null();
+    }
+    w.map(message->type.empty() ? 5 : 6);
+    w.member("position", e.position.packed());
+    w.member("id", message->id);
+    w.member("author", message->author);
+    w.member("time", message->time_ms);
+    if (!message->type.empty()) w.member("type", message->type);
+    w.bytes("body", message->body);
+  }
+
+  template <class T>
+  void failed(const std::vector<std::variant<T, Error>>& all) {
+    size_t count = 0;
+    for (const auto& result : all) count += std::holds_alternative<Error>(result) ? 1 : 0;
+    w.key("failed");
+    w.array(count);
+    for (size_t i = 0; i < all.size(); ++i) {
+      const auto* error = std::get_if<Error>(&all[i]);
+      if (!error) continue;
+      w.array(2);
+      w.number(i);
+      w.text(code_name(error->code));
+    }
+  }
+
+  Writer& w;
+  bool damaged_ = false;
+};
+
+// Returns the error that the whole reply is: its own, or that of the one thing that was asked.
+template <class T>
+const Error* single_error(const std::vector<std::variant<T, Error>>& all, bool batch) {
+  return batch ? nullptr : std::get_if<Error>(&single(all));
+}
+const Error* whole_error(const Error& error) { return &error; }
+const Error* whole_error(const PublishResult& r) { return single_error(r.results, r.batch); }
+const Error* whole_error(const FollowResult& r) { return single_error(r.states, r.batch); }
+const Error* whole_error(const UnfollowResult& r) { return single_error(r.removed, r.batch); }
+const Error* whole_error(const ReadResult& r) { return single_error(r.pages, r.batch); }
+template <class T>
+const Error* whole_error(const T&) {
+  return nullptr;
+}
+
+ReplyFrames encode_error(const Error& error, Encoding encoding) {
+  ReplyFrames frames{"ERR", {}};
+  write_error(*make_writer(encoding, frames.result), error);
+  return frames;
+}
+
+}  // namespace
+
+void write_error(Writer& w, const Error& error) {
+  w.map(error.retry_after_ms ? 3 : 2);
+  w.member("code", code_name(error.code));
+  w.member("message", error.message);
+  if (error.retry_after_ms) w.member("retry_after_ms", uint64_t{error.retry_after_ms});
+}
+
+ReplyFrames encode_reply(const Reply& reply, Encoding encoding) {
+  if (const Error* error = std::visit([](const auto& r) { return whole_error(r); }, reply))
+    return encode_error(*error, encoding);
+  ReplyFrames frames{"OK", {}};
+  const auto writer = make_writer(encoding, frames.result);
+  ResultEncoder encoder(*writer);
+  std::visit(encoder, reply);
+  if (encoder.damaged()) return encode_error({Code::internal, "a stored message is damaged", 0}, encoding);
+  return frames;
+}
+
+std::string_view verb_of_reply(const Reply& reply) {
+  static constexpr std::string_view verbs[] = {"",          "PING",   "PUBLISH", "FOLLOW", "UNFOLLOW", "READ",     "GET",
+                                               "FOLLOWERS", "LOOKUP", "MAP",     "TREE",   "STATUS",   "X.LEAVES", "X.LEAF"};
+  static_assert(std::size(verbs) == std::variant_size_v<Reply>, "each reply answers a verb, in the variant's order");
+  return verbs[reply.index()];
+}
+
+}  // namespace canopy::wire
