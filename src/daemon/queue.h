@@ -1,0 +1,74 @@
+// The hand-over between the I/O thread and a shard's thread: one queue each way, and a bell for the one
+// who sleeps.
+#pragma once
+
+#include <poll.h>
+#include <readerwriterqueue/readerwriterqueue.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "base/assert.h"
+#include "base/time.h"
+
+namespace canopy::daemon {
+
+// Wakes one sleeper; any number of threads may ring. Costs a system call only when it sleeps.
+//
+// The sleeper: doze(), look once more whether there is work, wait on fd(), awake().
+// The others: leave the work where the sleeper looks, then ring().
+// Both doze() and ring() exchange the same atomic, so one comes first: either the ringer sees a
+// sleeper, or the sleeper's second look sees the work.
+class Bell {
+ public:
+  Bell() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { ASSERT(fd_ >= 0); }
+  ~Bell() { close(fd_); }
+  Bell(const Bell&) = delete;
+  Bell& operator=(const Bell&) = delete;
+
+  int fd() const { return fd_; }
+  void doze() { dozing_.exchange(true, std::memory_order_acq_rel); }
+  void awake() {
+    dozing_.exchange(false, std::memory_order_acq_rel);
+    uint64_t rings = 0;
+    [[maybe_unused]] const auto got = read(fd_, &rings, sizeof rings);
+  }
+  void ring() {
+    if (!dozing_.exchange(false, std::memory_order_acq_rel)) return;
+    const uint64_t once = 1;
+    const auto put = write(fd_, &once, sizeof once);
+    ASSERT(put == sizeof once);
+  }
+  // Waits for a ring, at most `timeout`. For a sleeper with nothing else to wait for.
+  void wait(Duration timeout) const {
+    pollfd item{fd_, POLLIN, 0};
+    const int64_t us = std::clamp<int64_t>(timeout.us, 0, 3'600'000'000);
+    const timespec time{us / 1'000'000, us % 1'000'000 * 1000};
+    ppoll(&item, 1, &time, nullptr);
+  }
+
+ private:
+  const int fd_;
+  std::atomic<bool> dozing_{false};
+};
+
+// One thread puts, one takes. It has no bound of its own: what the node's core admits is bounded
+// (requests in flight, credit of the links), and no more than that can be on its way.
+template <class T>
+class Queue {
+ public:
+  void put(T item) {
+    const bool room = queue_.enqueue(std::move(item));
+    ASSERT(room);  // false: out of memory
+  }
+  bool take(T& item) { return queue_.try_dequeue(item); }
+  bool empty() const { return queue_.peek() == nullptr; }  // asked by the taker
+
+ private:
+  moodycamel::ReaderWriterQueue<T> queue_{64};
+};
+
+}  // namespace canopy::daemon

@@ -1,0 +1,59 @@
+#include "daemon/queue.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <thread>
+
+using namespace canopy;
+using namespace canopy::daemon;
+
+TEST_CASE("queue: everything put arrives in order, whoever sleeps when") {
+  constexpr int items = 100'000;
+  Queue<std::unique_ptr<int>> there, back;
+  Bell there_bell, back_bell;
+  // Answers each number; both sides sleep whenever they find nothing, so a lost wake-up would hang.
+  std::thread echo([&] {
+    std::unique_ptr<int> item;
+    for (int got = 0; got < items;) {
+      if (!there.take(item)) {
+        there_bell.doze();
+        if (there.empty()) there_bell.wait(Duration::of_s(60));
+        there_bell.awake();
+        continue;
+      }
+      ++got;
+      back.put(std::move(item));
+      back_bell.ring();
+    }
+  });
+  std::unique_ptr<int> item;
+  int sent = 0, received = 0;
+  bool in_order = true;
+  while (received < items) {
+    if (sent < items && sent - received < 100) {
+      there.put(std::make_unique<int>(sent++));
+      there_bell.ring();
+    }
+    if (back.take(item)) {
+      in_order = in_order && *item == received++;
+    } else if (sent == items || sent - received >= 100) {
+      back_bell.doze();
+      if (back.empty()) back_bell.wait(Duration::of_s(60));
+      back_bell.awake();
+    }
+  }
+  echo.join();
+  CHECK(in_order);
+  CHECK(there.empty());
+  CHECK(back.empty());
+}
+
+TEST_CASE("bell: a ring before the sleep is not lost when the sleeper looks again") {
+  Bell bell;
+  bell.ring();  // nobody sleeps: nothing to see
+  bell.doze();
+  bell.ring();
+  bell.wait(Duration::of_s(60));
+  bell.awake();
+}
