@@ -35,12 +35,20 @@ void refuse_later(Fields& f, std::initializer_list<std::string_view> fields) {
   }
 }
 
-// One message: the fields of PUBLISH or of one of its `messages`. `author`: already known, or "".
-Message read_message(Fields& f, const Context& context, std::string_view author = {}) {
-  if (f.encoding() == Encoding::json)
-    f.only({"author", "body", "body_base64", "type", "key", "reply_to", "mentions", "topics", "to", "messages"});
-  else
-    f.only({"author", "body", "type", "key", "reply_to", "mentions", "topics", "to", "messages"});
+void only_message_fields(Fields& f, bool inside) {
+  if (f.encoding() == Encoding::msgpack) {
+    inside ? f.only({"author", "body", "type", "key", "reply_to", "mentions", "topics", "to"})
+           : f.only({"author", "body", "type", "key", "reply_to", "mentions", "topics", "to", "messages"});
+    return;
+  }
+  inside ? f.only({"author", "body", "body_base64", "type", "key", "reply_to", "mentions", "topics", "to"})
+         : f.only({"author", "body", "body_base64", "type", "key", "reply_to", "mentions", "topics", "to", "messages"});
+}
+
+// One message: the fields of PUBLISH, or of one of its `messages` (`inside`). `author`: what an
+// ingest packet's first frame says, else "".
+Message read_message(Fields& f, const Context& context, bool inside, std::string_view author = {}) {
+  only_message_fields(f, inside);
   Message m;
   if (author.empty() || f.given("author")) m.author = f.name("author");
   if (!author.empty()) {
@@ -56,7 +64,9 @@ Message read_message(Fields& f, const Context& context, std::string_view author 
     f.refuse("body", "is given twice: as a frame and as a field");
   else if (context.body)
     body = std::string(*context.body);
-  if (!body && f.ok()) f.refuse("body", "is missing: it must stand in the third frame or in the field body");
+  if (!body && f.ok())
+    f.refuse("body", inside ? "is missing: each of messages needs one"
+                            : "is missing: it must stand in the third frame or in the field body");
   if (body && body->size() > context.limits.body_max)
     f.refuse("body",
              "has " + std::to_string(body->size()) + " bytes: it must have at most " +
@@ -69,7 +79,7 @@ Message read_message(Fields& f, const Context& context, std::string_view author 
 Publish read_publish(Fields& f, const Context& context) {
   Publish p;
   if (!f.given("messages")) {
-    p.messages.push_back(read_message(f, context));
+    p.messages.push_back(read_message(f, context, false));
     return p;
   }
   p.batch = true;
@@ -90,8 +100,7 @@ Publish read_publish(Fields& f, const Context& context) {
       return p;
     }
     Fields inner(context.verb, which + ".", item, f.encoding());
-    if (inner.given("messages")) inner.refuse("messages", "is inside messages: it must be outside");
-    p.messages.push_back(read_message(inner, inside));
+    p.messages.push_back(read_message(inner, inside, true));
     if (!inner.ok()) {
       f.refuse_all(inner.error().value());
       return p;
@@ -351,7 +360,7 @@ Result<Publish> decode_ingest(const std::vector<std::string_view>& frames, const
   if (fields.given("messages")) fields.refuse("messages", "is given: an ingest packet is one message");
   const Context context{"PUBLISH", frames.back(), limits};
   Publish publish;
-  publish.messages.push_back(read_message(fields, context, frames[0]));
+  publish.messages.push_back(read_message(fields, context, false, frames[0]));
   if (!fields.ok()) return fields.error();
   return publish;
 }

@@ -1,0 +1,182 @@
+#include <doctest/doctest.h>
+
+#include "samples.h"
+
+using namespace canopy;
+using namespace canopy::wire;
+
+namespace {
+
+std::string said(const Result<LinkFrame>& frame) { return frame ? "OK" : frame.error().message; }
+
+// A frame of one item, which is given as msgpack.
+std::string frame_of(std::string_view items, std::string_view bodies = "\x90") {
+  return std::string("\x97\x01\xc4\x00\x01\x02\x03", 7) + std::string(bodies) + std::string(items);
+}
+
+}  // namespace
+
+TEST_CASE("wire: a message's record has the bytes that are written down") {
+  MessageView m;
+  m.id = MessageId(0x0102030405060708);
+  m.position = Position(0x11);
+  m.time_ms = 300;
+  m.author = "al";
+  m.type = "t";
+  m.body = std::string_view("\0b", 2);
+  const std::string blob = encode_message(m);
+  CHECK(blob == std::string("\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x11\xac\x02\x02" "al\x01t\x02\0b", 27));
+  const auto decoded = decode_message(blob);
+  REQUIRE(decoded.has_value());
+  CHECK(decoded->id == m.id);
+  CHECK(decoded->position == m.position);
+  CHECK(decoded->time_ms == 300);
+  CHECK(decoded->author == "al");
+  CHECK(decoded->type == "t");
+  CHECK(decoded->body == m.body);
+  for (size_t n = 0; n < blob.size(); ++n) CHECK_FALSE(decode_message(blob.substr(0, n)).has_value());
+  CHECK(decode_message(blob + "x").error().message == "message record goes on after its body: 1 bytes");
+  CHECK(decode_message("\x02").error().message == "message record has version 2: this program knows 1");
+}
+
+TEST_CASE("wire: a body's reference differs with a single bit") {
+  const Blob a = sample_blob(5, "hello"), b = sample_blob(5, "hellp");
+  CHECK(body_ref(MessageId(5), *a) == body_ref(MessageId(5), *a));
+  CHECK(body_ref(MessageId(5), *a) != body_ref(MessageId(5), *b));
+}
+
+TEST_CASE("wire: letters have the bytes that are written down") {
+  struct Case {
+    Letter letter;
+    std::string bytes;
+  };
+  const Case cases[] = {
+      {LeafJoin{"al", Position(5)}, std::string("\x01\x01\x02" "al\0\0\0\0\0\0\0\x05", 13)},
+      {LeafLeave{"al", Position(5)}, std::string("\x01\x02\x02" "al\0\0\0\0\0\0\0\x05", 13)},
+      {Welcome{"al", Position(5), StreamNo(6), MessageId(7)}, std::string("\x01\x03\x02" "al\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07", 29)},
+  };
+  for (const Case& c : cases) {
+    CHECK(encode_letter(c.letter) == c.bytes);
+    Letter letter;
+    REQUIRE(decode_letter(c.bytes, letter));
+    CHECK(letter.index() == c.letter.index());
+    CHECK(encode_letter(letter) == c.bytes);
+    for (size_t n = 0; n < c.bytes.size(); ++n) CHECK_FALSE(decode_letter(c.bytes.substr(0, n), letter));
+    CHECK_FALSE(decode_letter(c.bytes + "x", letter));
+    for (const char wrong : {'\0', '\x04', '\xff'}) {
+      std::string bytes = c.bytes;
+      bytes[1] = wrong;
+      CHECK_FALSE(decode_letter(bytes, letter));
+      bytes = c.bytes;
+      bytes[0] = wrong;
+      CHECK_FALSE(decode_letter(bytes, letter));
+    }
+  }
+  Letter letter;
+  CHECK_FALSE(decode_letter(encode_letter(LeafJoin{"", Position(5)}), letter));
+}
+
+TEST_CASE("wire: a packet goes to the other end, an acknowledgement to the channel's sender") {
+  const BucketId one(1), two(2);
+  CHECK(packet_to(ChannelLetter{one, two, {}, {}, LeafJoin{}}) == two);
+  CHECK(packet_to(ChannelAck{one, two, {}}) == one);
+  CHECK(packet_to(Tail{one, two, "a", {}}) == two);
+  CHECK(packet_to(Fetched{one, two, "a", {}, {}, {}, {}, {}, {}}) == two);
+}
+
+TEST_CASE("wire: every item of a frame is the same after a round trip") {
+  for (const LinkItem& item : sample_items()) {
+    const std::string bytes = encode_frame(sample_frame({item}));
+    const auto decoded = decode_frame(bytes);
+    REQUIRE_MESSAGE(decoded.has_value(), said(decoded));
+    CHECK(decoded->fabric_id == "0123456789abcdef");
+    CHECK(decoded->from_boot == 1);
+    CHECK(decoded->to_boot == 2);
+    CHECK(decoded->number == 3);
+    REQUIRE(decoded->items.size() == 1);
+    CHECK(decoded->items[0].index() == item.index());
+    CHECK(encode_frame(*decoded) == bytes);
+  }
+  const std::string all = encode_frame(sample_frame(sample_items()));
+  const auto decoded = decode_frame(all);
+  REQUIRE_MESSAGE(decoded.has_value(), said(decoded));
+  CHECK(encode_frame(*decoded) == all);
+  CHECK(decode_frame(encode_frame({})).has_value());
+}
+
+TEST_CASE("wire: a body stands once in a frame and once in memory") {
+  const std::string body(10'000, 'b');
+  const StreamItem item = sample_item(1, body);
+  StreamItem copy = sample_item(1, body);  // the same content at another place
+  const std::string bytes = encode_frame(sample_frame({
+      StreamLetter{BucketId(1), "alice", item, sample_route(1)},
+      StreamLetter{BucketId(1), "alice", item, sample_route(2)},
+      Fetched{BucketId(1), BucketId(2), "alice", {}, {}, {}, {}, {}, {copy}},
+  }));
+  CHECK(bytes.size() < 10'400);
+  const auto frame = decode_frame(bytes);
+  REQUIRE(frame.has_value());
+  const Blob& blob = std::get<StreamLetter>(frame->items[0]).item.message;
+  CHECK(*blob == *item.message);
+  CHECK(std::get<StreamLetter>(frame->items[1]).item.message == blob);
+  CHECK(std::get<Fetched>(frame->items[2]).items.at(0).message == blob);
+}
+
+TEST_CASE("wire: a frame that is wrong says where") {
+  using namespace std::string_literals;
+  struct Case {
+    std::string bytes, said;
+  };
+  const StreamItem item = sample_item(1, "one");
+  StreamItem other = item;
+  other.ref.hash ^= 1;
+  const Case cases[] = {
+      {"", "frame ends in the middle of a value"},
+      {"\x05", "frame is a number: it must be a list"},
+      {"\x90", "frame.version is missing"},
+      {"\x91\x02", "frame.version is 2: this program knows 1"},
+      {"\x97\x01\xc4\x01x\x01\x02\x03\x90\x90"s, "frame.fabric_id has not 16 bytes"},
+      {"\x98\x01\xc4\x00\x01\x02\x03\x90\x90\xc0"s, "frame.end is not there: 1 items too many"},
+      {frame_of("\x91\x05"), "frame.items[0] is a number: it must be a list"},
+      {frame_of("\x91\x91\x0e"), "frame.items[0].kind is 14: this program knows 1 to 13"},
+      {frame_of("\x91\x91\x00"s), "frame.items[0].kind is 0: this program knows 1 to 13"},
+      {frame_of("\x91\x91\xcd\x01\x01"s), "frame.items[0].kind is 257: this program knows 1 to 13"},
+      {frame_of("\x91\x95\x0a\x01\x02\xa1" "a\xff"), "frame.items[0].last is a negative number: it must be a number"},
+      {frame_of("\x91\x95\x0a\x01\x02\xa0\x05"), "frame.items[0].reflector is empty: a name has 1 to 200 bytes"},
+      {frame_of("\x91\x95\x0a\xce\x00\x01\x00\x00\x02\xa1" "a\x05"s), "frame.items[0].from is 65536: it must be at most 65535"},
+      {frame_of("\x91\x94\x0a\x01\x02\xa1" "a"), "frame.items[0].last is missing"},
+      {frame_of("\x91\x96\x0a\x01\x02\xa1" "a\x05\x06"), "frame.items[0].end is not there: 1 items too many"},
+      {frame_of("\x91\x93\x04\x01\x91\x92\x00\xc4\x01x"s), "frame.items[0].not_taken[0].leaves has an odd number of bytes: a bucket takes 2"},
+      {frame_of("\x90", "\x91\xc4\x01x"), "frame.bodies[0] is wrong: message record has version 120: this program knows 1"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x01\x05\x06\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is not in the table of 0"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x03\x05\x06\xc0\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].kind is 3: this program knows 1 and 2"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x02\x05\x06\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is given: a void number has none"},
+      {encode_frame(sample_frame({StreamLetter{BucketId(1), "a", other, {}}})), "frame.items[0].item[0].body has another id or hash than the item"},
+      {frame_of("\x91\x97\x05\x01\x02\x03\xa5HELLO\xc4\x00\xc0"s),
+       "frame.items[0].request is wrong: unknown verb 'HELLO': known are PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS"},
+      {frame_of("\x91\x96\x06\x01\xc2\x03\xa4PING\xc4\x01\x80"s), "frame.items[0].reply is wrong: reply does not fit: node is missing: PING needs text"},
+      {frame_of("\x91\x98\x08\x01\x02\x03\x04\x05\x06\xc4\x01x"s), "frame.items[0].letter is no letter that this program knows"},
+  };
+  for (const Case& c : cases) CHECK(said(decode_frame(c.bytes)) == c.said);
+}
+
+TEST_CASE("wire: a route may be nested as deep as it may be, and no deeper") {
+  CHECK(decode_frame(encode_frame(sample_frame({StreamLetter{BucketId(1), "a", sample_item(1, "x"), sample_route(16)}}))).has_value());
+  std::string route = std::string("\x93\x01\xc4\x00\x90", 5);
+  for (int i = 1; i < 17; ++i) route = std::string("\x93\x01\xc4\x00\x91", 5) + route;
+  const std::string head("\x91\x95\x07\x01\xa1" "a\x95\x01\x02\x05\x06\xc0", 12);
+  const auto frame = decode_frame(frame_of(head + route));
+  REQUIRE_FALSE(frame.has_value());
+  CHECK(frame.error().message.find("node is nested deeper than 16") != std::string::npos);
+}
+
+TEST_CASE("wire: a hello of a later protocol is read as far as it is known") {
+  std::string bytes = encode_frame(sample_frame({Hello{2, "", "n1", 1, 0, 0, "", "", "", "", "", 1000}}));
+  const size_t at = bytes.find('\x9d');  // 13 items: the kind and 12 fields
+  REQUIRE(at != std::string::npos);
+  bytes[at] = '\x9e';
+  bytes += "\xa5later";
+  CHECK(decode_frame(bytes).has_value());
+  bytes[at + 2] = 1;
+  CHECK_FALSE(decode_frame(bytes).has_value());
+}
