@@ -1,0 +1,21 @@
+// How entries are shown to people.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "canopy/message.h"
+#include "table.h"
+
+namespace canopy::console {
+
+std::string entries_table(const std::vector<client::Entry>& entries, const Terminal& terminal);
+// One line of a tail, with its end.
+std::string entry_line(const client::Entry& entry, const Terminal& terminal);
+// Every field, one to a line, and the body as it is (on a terminal: as it may be shown).
+std::string entry_card(const client::Entry& entry, const Terminal& terminal);
+
+// Returns false for a name that is no timeline.
+bool parse_timeline(const std::string& name, client::Timeline& timeline);
+
+}  // namespace canopy::console

@@ -1,0 +1,65 @@
+// canopy publish
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <iostream>
+#include <iterator>
+#include <unistd.h>
+
+#include "args.h"
+#include "json.h"
+#include "text.h"
+
+namespace canopy::console {
+namespace {
+
+constexpr size_t body_bytes_max = 16u << 20;  // no fabric takes more
+
+struct PublishArgs {
+  std::string author, body = "-", type, key;
+};
+
+// Returns false when stdin holds more than a body may.
+bool read_body(std::string& body) {
+  char buffer[65536];
+  body.clear();
+  while (const size_t n = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    body.append(buffer, n);
+    if (body.size() > body_bytes_max) return false;
+  }
+  return true;
+}
+
+int run_publish(const Globals& globals, PublishArgs args) {
+  if (args.body == "-") {
+    if (isatty(STDIN_FILENO)) fmt::print(stderr, "canopy: reading the body from the terminal; end it with Ctrl-D\n");
+    if (!read_body(args.body)) return complain_usage("the body is longer than 16 MiB, which no fabric takes");
+  }
+  return with_client(globals, [&](client::Client& client) {
+    const auto published = client.publish({args.author, args.body, args.type, args.key});
+    if (!published) return complain(globals, published.error());
+    if (globals.json)
+      say(json_of(*published));
+    else
+      say(fmt::format("{}  {}", published->id, paint(globals.out, Style::dim, local_time(published->time_ms))));
+    return exit_ok;
+  });
+}
+
+}  // namespace
+
+void add_publish(CLI::App& app, Action& action) {
+  auto args = std::make_shared<PublishArgs>();
+  CLI::App* command = app.add_subcommand("publish", "Publish a message; prints its id when it is settled");
+  command->add_option("AUTHOR", args->author, "who says it")->required();
+  command->add_option("BODY", args->body, "what is said; '-' or nothing reads stdin, to its end");
+  command->add_option("--type", args->type, "what kind of body it is, for its readers");
+  command->add_option("--key", args->key, "a repeat with the same author and key publishes nothing new");
+  command->footer(R"(
+Examples:
+  canopy publish alice "hello"
+  canopy publish alice --type image/png --key holiday-1 < picture.png
+  date | canopy publish '#clock' -)");
+  command->callback([args, &action] { action = [args](const Globals& globals) { return run_publish(globals, *args); }; });
+}
+
+}  // namespace canopy::console
