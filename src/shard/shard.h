@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,16 +19,17 @@ struct ShardOptions {
   std::string name;                      // for reports: "shard-0"
   size_t cycle_events_max = 10'000;      // of one cycle
   size_t cycle_bytes_max = 8u << 20;     // of journal, about
+  bucket::BucketOptions bucket;
 };
 
 class Shard {
  public:
   // REQUIRES: `store` outlives the shard and is used by it alone.
-  Shard(store::Store& store, ShardOptions options, uint64_t seed);
+  Shard(store::Store& store, ShardOptions options);
   ~Shard();
 
   void push(In in);               // queues; takes effect in the next cycle
-  size_t queued() const { return inbox_.size(); }
+  size_t queued() const;
 
   // One pass: steps everything queued (within the bounds), commits, and appends to `out` what may
   // leave now. Returns an error only when the process must end (commit failed for good).
@@ -43,7 +43,6 @@ class Shard {
 
  private:
   struct Impl;
-  std::vector<In> inbox_;
   std::unique_ptr<Impl> impl_;
 };
 

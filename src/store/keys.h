@@ -15,6 +15,7 @@ enum class Table : char {
   entity_no = 'N',     // name → entity number
   entity = 'E',        // number → EntityRecord
   sent = 's',          // entity, position → body ref
+  message = 'i',       // message id → author's number, position in `sent`
   key = 'k',           // entity, PUBLISH key → KeyRecord
   key_age = 'K',       // position → entity, key: oldest first, for expiry
   edge = 'f',          // follower, leaf → since: whom an entity follows
@@ -44,6 +45,7 @@ class KeyBuilder {
   KeyBuilder& add(BucketId b) { put_be16(key_, b.value()); return *this; }
   KeyBuilder& add(Position p) { put_be64(key_, p.packed()); return *this; }
   KeyBuilder& add(StreamNo n) { put_be64(key_, n.packed()); return *this; }
+  KeyBuilder& add(MessageId id) { put_be64(key_, id.packed()); return *this; }
   KeyBuilder& add(LetterNo n) {
     put_be64(key_, n.position.packed());
     put_be32(key_, n.index);

@@ -25,6 +25,7 @@ struct StoreOptions {
 
 struct StoreStatus {
   uint64_t overlay_bytes = 0, journal_bytes = 0, batches = 0, slices = 0, bodies = 0, replayed = 0;
+  uint64_t bytes_free = 0, bytes_total = 0;  // of the backend
 };
 
 class Store : public Reader {

@@ -1,0 +1,392 @@
+#include "bucket/bucket.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/planted.h"
+#include "leaf/followers.h"
+#include "store/keys.h"
+
+namespace canopy::bucket {
+namespace {
+
+using store::KeyBuilder;
+using store::Table;
+
+constexpr size_t delivery_record_bytes = 64;     // key, value and what the store adds, about
+constexpr size_t newest_kept = 16;               // of each leaf, below the horizon too
+constexpr size_t erase_slice = 1'000;            // deliveries erased in one step
+constexpr Duration erase_wait = Duration::of_ms(20);  // between slices, so that batches go on
+constexpr size_t deliveries_per_save = 1'024;
+
+}  // namespace
+
+Bucket::Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now)
+    : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id) {
+  on_map(std::move(map), self);
+  reopen(reader, now);
+  sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
+}
+
+void Bucket::on_map(MapRef map, NodeIndex self) {
+  map_ = std::move(map);
+  self_ = self;
+  const auto& settings = map_->settings;
+  // The lambda keeps the map alive for as long as the roots may ask it.
+  roots_.on_map({[m = map_](BucketId b) { return m->owner(b); }, self, settings.fanout, settings.stream_retention,
+                 map_->row(id_).incarnation});
+  timelines_.limit(settings.capacity, options_.home_entries_max, options_.active_window);
+}
+
+void Bucket::reopen(const store::Reader& reader, Now now) {
+  position_ = std::max(reader.position(id_), Position(map_->row(id_).incarnation, 0));
+  const auto record = reader.get(KeyBuilder(id_, Table::bucket));
+  record_ = record ? decode_bucket_record(*record) : BucketRecord();
+  saved_record_ = record_;
+  channels_.open(reader, now);
+  roots_.open(reader, [&](EntityNo no) { return entities_.name_of(no, reader); }, now);
+  leaves_.reset();
+  timelines_.drop_all();
+  trim_from_ = {};
+  keys_.open(reader);
+  const std::string retired = KeyBuilder(id_, Table::retired);
+  retired_leaves_ = false;
+  reader.scan(retired, store::after_prefix(retired), [&](std::string_view, std::string_view) {
+    retired_leaves_ = true;
+    return false;
+  });
+  work_at_ = retired_leaves_ ? now.instant : Instant::never();
+
+  due_opens_.clear();
+  home_tails_.clear();
+  for (const auto& [key, tailed] : tails_) {
+    if (key.first != wire::Timeline::home) continue;
+    if (const auto entity = entities_.find(key.second, reader)) entity_created(*entity, key.second);
+  }
+}
+
+size_t Bucket::parts(const Event& event) {
+  const auto* ask = std::get_if<Ask>(&event);
+  if (!ask) return 1;
+  if (const auto* p = std::get_if<wire::Publish>(&ask->request)) return p->messages.size();
+  if (const auto* f = std::get_if<wire::Follow>(&ask->request)) return f->pairs.size();
+  if (const auto* u = std::get_if<wire::Unfollow>(&ask->request)) return u->pairs.size();
+  if (const auto* r = std::get_if<wire::Read>(&ask->request)) return r->entities.size();
+  return 1;
+}
+
+void Bucket::step(const Event& event, size_t part, Now now, const store::Reader& reader, Effects& effects) {
+  const Position before = position_;
+  std::visit(
+      [&](const auto& e) {
+        using E = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<E, Ask>) on(e, part, now, reader, effects);
+        else if constexpr (std::is_same_v<E, Forget>) on(e);
+        else if constexpr (std::is_same_v<E, Pushed> || std::is_same_v<E, Audience>) on(e, now, reader);
+        else if constexpr (std::is_same_v<E, NodeUp>) on(e, now);
+        else on(e, now, reader, effects);
+      },
+      event);
+  // The counter of deliveries is about right, so it is written with other changes and now and then.
+  BucketRecord saved = saved_record_;
+  saved.deliveries = record_.deliveries;
+  const uint64_t drift = record_.deliveries > saved_record_.deliveries ? record_.deliveries - saved_record_.deliveries
+                                                                       : saved_record_.deliveries - record_.deliveries;
+  if (record_ != saved || drift >= deliveries_per_save) {
+    effects.writes.put(KeyBuilder(id_, Table::bucket), encode_bucket_record(record_));
+    saved_record_ = record_;
+  }
+  if (!effects.writes.empty() && position_ == before) take_position();
+  effects.upto = position_;
+}
+
+void Bucket::send_all(std::vector<wire::Packet> packets, Effects& effects) {
+  for (auto& packet : packets) effects.held.push_back(Depart{std::move(packet)});
+}
+
+// ---- Packets from other buckets
+
+void Bucket::on(const Arrive& arrive, Now now, const store::Reader& reader, Effects& effects) {
+  std::visit(
+      [&](const auto& packet) {
+        using P = std::decay_t<decltype(packet)>;
+        if constexpr (std::is_same_v<P, wire::ChannelLetter>) on_letter(packet, now, reader, effects);
+        else if constexpr (std::is_same_v<P, wire::Have>) on_packet(packet, now, reader);
+        else if constexpr (std::is_same_v<P, wire::Fetch>) on_packet(packet, reader, effects);
+        else on_packet(packet, now, reader, effects);
+      },
+      arrive.packet);
+}
+
+void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::Reader& reader, Effects& effects) {
+  const Judgement judgement = channels_.judge(letter, reader);
+  LetterNo have = channels_.mark(letter.from, reader);
+  if (judgement == Judgement::next) {
+    ++counters_.letters;
+    const Position position = take_position();
+    if (planted("mark not in the same commit")) due_marks_.push_back(letter);
+    else channels_.advance(letter, effects.writes);
+    have = letter.number;
+    std::visit(
+        [&](const auto& body) {
+          using B = std::decay_t<decltype(body)>;
+          if constexpr (std::is_same_v<B, wire::LeafJoin>) on_letter_body(body, letter.from, position, now, reader, effects);
+          else if constexpr (std::is_same_v<B, wire::LeafLeave>) on_letter_body(body, letter.from, reader, effects);
+          else on_letter_body(body, letter.from, now, reader, effects);
+        },
+        letter.letter);
+  } else {
+    ++(judgement == Judgement::repeat ? counters_.letter_repeats : counters_.letter_gaps);
+  }
+  effects.held.push_back(Depart{wire::ChannelAck{letter.from, id_, have}});
+}
+
+void Bucket::on_letter_body(const wire::LeafJoin& join, BucketId from, Position position, Now now,
+                            const store::Reader& reader, Effects& effects) {
+  const EntityNo entity = entities_.obtain(join.reflector, record_, reader, effects.writes);
+  const wire::Welcome welcome =
+      roots_.on_join(entity, join.reflector, from, join, newest_message(entity, reader), reader, effects.writes);
+  std::vector<wire::Packet> packets;
+  channels_.write(from, welcome, position, now, effects.writes, packets);
+  send_all(std::move(packets), effects);
+  entity_created(entity, join.reflector);
+}
+
+void Bucket::on_letter_body(const wire::LeafLeave& leave, BucketId from, const store::Reader& reader, Effects& effects) {
+  if (const auto entity = entities_.find(leave.reflector, reader))
+    roots_.on_leave(*entity, leave.reflector, from, reader, effects.writes);
+}
+
+void Bucket::on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader,
+                            Effects& effects) {
+  leaf::Leaf* const leaf = leaves_.find(welcome.reflector, reader);
+  if (!leaf || !leaves_.on_welcome(*leaf, welcome, effects.writes)) return;
+  std::vector<leaf::Delivery> deliveries;
+  leaves_.drain_parked(*leaf, [this] { return take_position(); }, effects.writes, deliveries);
+  delivered(deliveries, reader, effects);
+  std::vector<wire::Packet> packets;
+  leaves_.fetch_missing(*leaf, from, now, false, packets);
+  send_all(std::move(packets), effects);
+  follows_settled(leaf->no, wire::FollowState::active, effects);
+}
+
+void Bucket::on_packet(const wire::ChannelAck& ack, Now now, const store::Reader& reader, Effects& effects) {
+  std::vector<wire::Packet> packets;
+  channels_.on_ack(ack, now, reader, effects.writes, packets);
+  send_all(std::move(packets), effects);
+}
+
+void Bucket::on_packet(const wire::Tail& tail, Now now, const store::Reader& reader, Effects& effects) {
+  ++counters_.tails;
+  leaf::Leaf* const leaf = leaves_.find(tail.reflector, reader);
+  if (!leaf) {
+    // Nobody here follows it: nothing is owed (the leave is on its way).
+    effects.held.push_back(Depart{wire::Have{id_, tail.from, tail.reflector, tail.last}});
+    return;
+  }
+  leaf->known = std::max(leaf->known, tail.last);
+  if (!leaf->welcomed) return;
+  if (leaf->applied >= tail.last) {
+    effects.held.push_back(Depart{wire::Have{id_, tail.from, tail.reflector, leaf->applied}});
+    return;
+  }
+  std::vector<wire::Packet> packets;
+  leaves_.fetch_missing(*leaf, tail.from, now, false, packets);
+  counters_.fetches += packets.size();
+  send_all(std::move(packets), effects);
+}
+
+void Bucket::on_packet(const wire::Have& have, Now now, const store::Reader& reader) {
+  if (const auto entity = entities_.find(have.reflector, reader))
+    roots_.on_have(*entity, have.reflector, have, now, reader);
+}
+
+void Bucket::on_packet(const wire::Fetch& fetch, const store::Reader& reader, Effects& effects) {
+  const auto entity = entities_.find(fetch.reflector, reader);
+  if (!entity || fetch.first > fetch.last) return;
+  effects.held.push_back(Depart{roots_.on_fetch(*entity, fetch.reflector, fetch, reader)});
+}
+
+void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reader& reader, Effects& effects) {
+  leaf::Leaf* const leaf = leaves_.find(fetched.reflector, reader);
+  if (!leaf || !leaf->welcomed || leaf->generation != fetched.generation) return;
+  ++counters_.fetched;
+  leaf->known = std::max(leaf->known, fetched.newest);
+  std::vector<leaf::Delivery> deliveries;
+  const auto take = [this] { return take_position(); };
+  if (!fetched.gone_below.zero()) leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
+  for (const auto& item : fetched.items)
+    if (item.no == leaf->applied.next()) leaves_.on_item(*leaf, item, take, effects.writes, deliveries);
+  leaves_.drain_parked(*leaf, take, effects.writes, deliveries);
+  delivered(deliveries, reader, effects);
+
+  std::vector<wire::Packet> packets;
+  leaves_.fetch_done(*leaf);
+  if (leaf->applied >= leaf->known) packets.push_back(wire::Have{id_, fetched.from, leaf->reflector, leaf->applied});
+  else leaves_.fetch_missing(*leaf, fetched.from, now, false, packets);
+  send_all(std::move(packets), effects);
+}
+
+// ---- Streams
+
+void Bucket::on(const StreamIn& in, Now now, const store::Reader& reader, Effects& effects) {
+  leaf::Leaf* const leaf = leaves_.find(in.reflector, reader);
+  if (!leaf) return;  // a leaf without followers acknowledges and drops
+  std::vector<leaf::Delivery> deliveries;
+  const leaf::Taken taken =
+      leaves_.on_item(*leaf, in.item, [this] { return take_position(); }, effects.writes, deliveries);
+  // What is parked is not durable: the root is told that it still owes it, and its tail makes sure.
+  effects.taken = taken == leaf::Taken::applied || taken == leaf::Taken::repeat;
+  counters_.repeats += taken == leaf::Taken::repeat;
+  counters_.parks += taken == leaf::Taken::parked;
+  counters_.refused += taken == leaf::Taken::refused;
+  delivered(deliveries, reader, effects);
+  if (taken == leaf::Taken::parked || taken == leaf::Taken::refused) {
+    std::vector<wire::Packet> packets;
+    leaves_.fetch_missing(*leaf, in.root, now, false, packets);
+    counters_.fetches += packets.size();
+    send_all(std::move(packets), effects);
+  }
+}
+
+void Bucket::on(const Pushed& pushed, Now now, const store::Reader& reader) {
+  if (const auto entity = entities_.find(pushed.reflector, reader))
+    roots_.on_pushed(*entity, pushed.reflector, pushed.no, pushed.not_taken, now, reader);
+}
+
+// The last hop: each follower's timeline, if it is in memory, gets one small entry.
+void Bucket::delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects) {
+  record_.deliveries += deliveries.size();
+  counters_.deliveries += deliveries.size();
+  if (record_.deliveries * delivery_record_bytes > map_->settings.deliveries_max && trim_from_ == LeafNo()) {
+    const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
+    if (position_.number() > kept && Position(position_.packed() - kept) > record_.horizon) {
+      record_.horizon = Position(position_.packed() - kept);
+      trim_from_ = LeafNo(1);
+      work_at_ = Instant();
+    }
+  }
+  if (timelines_.empty()) return;
+  for (const auto& delivery : deliveries) {
+    leaf::Followers(id_, delivery.leaf, reader).visit(EntityNo(), [&](EntityNo follower) {
+      if (!timelines_.contains(follower)) return true;
+      const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
+      if (const auto it = home_tails_.find(follower); it != home_tails_.end())
+        notify({wire::Timeline::home, it->second}, {delivery.position, delivery.message}, previous, effects);
+      return true;
+    });
+  }
+}
+
+// ---- Time
+
+void Bucket::on(const NodeUp& up, Now now) {
+  const auto there = [&](BucketId b) { return map_->owner(b) == up.node; };
+  channels_.on_node_up(there, now);
+  roots_.on_node_up(up.node, now);
+}
+
+Instant Bucket::next_deadline() const {
+  if (due_at_once()) return Instant();
+  Instant next = std::min({channels_.next_deadline(), roots_.next_deadline(), leaves_.next_fetch(), work_at_, sweep_at_});
+  if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+  if (!beats_.empty()) next = std::min(next, beats_.begin()->first);
+  return next;
+}
+
+void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effects) {
+  for (const auto& letter : std::exchange(due_marks_, {})) channels_.advance(letter, effects.writes);
+  for (const EntityNo entity : std::exchange(due_opens_, {}))
+    if (tailed_home(entity)) timelines_.open(entity, now, reader);
+  for (const uint64_t ask : std::exchange(due_reads_, {})) {
+    const auto it = asks_.find(ask);
+    if (it == asks_.end()) continue;
+    auto& pages = std::get<wire::ReadResult>(it->second.reply).pages;
+    pages[0] = page(it->second.read, it->second.read.entities[0], now, reader);
+    if (!std::get<wire::TimelinePage>(pages[0]).entries.empty()) close_ask(ask, effects);
+  }
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now.instant) close_ask(deadlines_.begin()->second, effects);
+
+  std::vector<wire::Packet> packets;
+  channels_.on_time(now, reader, packets);
+  roots_.on_time(now, packets, effects.writes);
+  leaves_.repeat_fetches(now, [this](std::string_view name) { return map_->bucket_of(name); }, packets);
+  send_all(std::move(packets), effects);
+  beats(now, reader, effects);
+  if (work_at_ <= now.instant) {
+    trim(reader, effects);
+    work_at_ = retired_leaves_ || trim_from_ != LeafNo() ? now.instant + erase_wait : Instant::never();
+  }
+  if (sweep_at_ <= now.instant) {
+    timelines_.drop_unused(now, [this](EntityNo entity) { return tailed_home(entity); });
+    sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
+  }
+}
+
+// One slice: deliveries of leaves that are gone first, then the walk that brings the deliveries below
+// the horizon, but for the newest of each leaf.
+void Bucket::trim(const store::Reader& reader, Effects& effects) {
+  if (retired_leaves_) {
+    const size_t before = effects.writes.size();
+    retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes);
+    const size_t erased = (effects.writes.size() - before) / 2;
+    record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
+    return;
+  }
+  if (trim_from_ == LeafNo()) return;
+  timelines_.drop_with_entries_below(record_.horizon);
+  for (const auto& [entity, name] : home_tails_) due_opens_.push_back(entity);
+
+  const std::string all = KeyBuilder(id_, Table::delivery);
+  size_t erased = 0;
+  for (size_t leaves = 0; leaves < 100 && erased < erase_slice; ++leaves) {
+    LeafNo leaf;
+    reader.scan(KeyBuilder(id_, Table::delivery).add(trim_from_), store::after_prefix(all), [&](std::string_view key, std::string_view) {
+      leaf = LeafNo(Cursor(key.substr(all.size())).be32());
+      return false;
+    });
+    if (leaf == LeafNo()) {
+      trim_from_ = {};
+      break;
+    }
+    const std::string list = KeyBuilder(id_, Table::delivery).add(leaf);
+    std::string boundary = KeyBuilder(id_, Table::delivery).add(leaf).add(record_.horizon);
+    size_t newest = 0;
+    reader.scan_back(list, store::after_prefix(list), [&](std::string_view key, std::string_view) {
+      if (++newest == newest_kept && key < boundary) boundary = key;
+      return newest < newest_kept;
+    });
+    if (newest == newest_kept) {
+      reader.scan(list, boundary, [&](std::string_view key, std::string_view value) {
+        StreamNo no;
+        BodyRef ref;
+        ASSERT(leaf::decode_delivery(value, no, ref));
+        effects.writes.erase(std::string(key));
+        effects.writes.unref(ref);
+        return ++erased < erase_slice;
+      });
+    }
+    if (erased < erase_slice) trim_from_ = LeafNo(leaf.value() + 1);
+  }
+  record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
+}
+
+void Bucket::check(const store::Reader& reader) const {
+  channels_.check();
+  roots_.check();
+  leaves_.check();
+  timelines_.check(reader);
+  ASSERT(position_ >= reader.position(id_));
+  ASSERT(asks_.size() >= deadlines_.size());
+  for (const auto& [leaf, waiting] : waiting_follows_) ASSERT(!waiting.empty());
+}
+
+void Bucket::Counters::add(const Counters& o) {
+  publishes += o.publishes, follows += o.follows, unfollows += o.unfollows, reads += o.reads;
+  deliveries += o.deliveries, repeats += o.repeats, parks += o.parks, refused += o.refused;
+  fetches += o.fetches, fetched += o.fetched, tails += o.tails, letters += o.letters;
+  letter_repeats += o.letter_repeats, letter_gaps += o.letter_gaps;
+}
+
+}  // namespace canopy::bucket

@@ -1,0 +1,257 @@
+#include "shard/shard.h"
+
+#include <algorithm>
+#include <deque>
+#include <iterator>
+#include <set>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/planted.h"
+
+namespace canopy::shard {
+namespace {
+
+constexpr Duration report_interval = Duration::of_s(1);
+constexpr uint32_t busy_retry_ms = 1'000;
+
+size_t bytes_of(const store::Writes& writes) {
+  size_t n = 0;
+  for (const auto& w : writes.all()) n += 16 + w.key.size() + w.value.size() + (w.body ? w.body->size() : 0);
+  return n;
+}
+
+// Only the newest acknowledgement of a channel says anything.
+void drop_older_acks(std::vector<Out>& held) {
+  std::set<std::pair<BucketId, BucketId>> seen;
+  const auto older = [&](const Out& out) {
+    const auto* depart = std::get_if<Depart>(&out);
+    const auto* ack = depart ? std::get_if<wire::ChannelAck>(&depart->packet) : nullptr;
+    return ack && !seen.emplace(ack->from, ack->to).second;
+  };
+  std::reverse(held.begin(), held.end());
+  held.erase(std::remove_if(held.begin(), held.end(), older), held.end());
+  std::reverse(held.begin(), held.end());
+}
+
+}  // namespace
+
+struct Shard::Impl {
+  Impl(store::Store& s, ShardOptions o) : store(s), options(std::move(o)) {}
+
+  store::Store& store;
+  ShardOptions options;
+  MapRef map;
+  NodeIndex self;
+  std::map<BucketId, std::unique_ptr<bucket::Bucket>> buckets;
+  std::deque<In> inbox;
+  Instant report_at;
+  bool space_low = false;
+  uint64_t cycles = 0, commits = 0, commits_refused = 0, answered_busy = 0;
+
+  // Of the batch that is being made.
+  std::vector<Out> held;
+  std::vector<std::pair<uint64_t, BucketId>> asks;
+  std::set<BucketId> touched;
+  size_t batch_bytes = 0;
+
+  bucket::Bucket* find(BucketId id) {
+    const auto it = buckets.find(id);
+    return it == buckets.end() ? nullptr : it->second.get();
+  }
+
+  // Steps one event through all its parts. Returns false when it was a stream item that was not taken.
+  bool step(bucket::Bucket& bucket, BucketId id, const bucket::Event& event, Now now) {
+    bool taken = true;
+    const size_t parts = bucket::Bucket::parts(event);
+    for (size_t part = 0; part < parts; ++part) {
+      bucket::Effects effects;
+      bucket.step(event, part, now, store, effects);
+      if (!effects.writes.empty()) {
+        batch_bytes += bytes_of(effects.writes);
+        store.apply(id, effects.upto, effects.writes);
+        touched.insert(id);
+      }
+      taken = effects.taken;
+      std::move(effects.held.begin(), effects.held.end(), std::back_inserter(held));
+    }
+    while (bucket.due_at_once()) tick(bucket, id, now);
+    return taken;
+  }
+
+  void tick(bucket::Bucket& bucket, BucketId id, Now now) {
+    bucket::Effects effects;
+    bucket.step(bucket::Tick{}, 0, now, store, effects);
+    if (!effects.writes.empty()) {
+      batch_bytes += bytes_of(effects.writes);
+      store.apply(id, effects.upto, effects.writes);
+      touched.insert(id);
+    }
+    std::move(effects.held.begin(), effects.held.end(), std::back_inserter(held));
+  }
+
+  void answer(uint64_t ask, Error error) { held.push_back(Answer{ask, std::move(error)}); }
+
+  void on(Ask& ask, Now now) {
+    bucket::Bucket* const bucket = find(ask.bucket);
+    if (!bucket) return answer(ask.ask, {Code::unavailable, "the bucket has moved", 100});
+    if (ask.deadline <= now.instant) return;  // whoever asked has been told TIMEOUT
+    const bool grows = std::holds_alternative<wire::Publish>(ask.request) || std::holds_alternative<wire::Follow>(ask.request);
+    if (grows && space_low) {
+      ++answered_busy;
+      return answer(ask.ask, {Code::busy, "less than 10 % of the store's space is free", busy_retry_ms});
+    }
+    const uint64_t number = ask.ask;
+    const BucketId id = ask.bucket;
+    asks.emplace_back(number, id);
+    step(*bucket, id, std::move(ask), now);
+  }
+  void on(Forget& forget, Now now) {
+    const BucketId id = forget.bucket;
+    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, forget, now);
+  }
+  void on(Arrive& arrive, Now now) {
+    const BucketId id = wire::packet_to(arrive.packet);
+    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(arrive), now);
+  }
+  void on(Deliver& deliver, Now now) {
+    Delivered delivered{deliver.ticket, {}};
+    for (const BucketId id : deliver.leaves) {
+      bucket::Bucket* const bucket = find(id);
+      if (!bucket || !step(*bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now))
+        delivered.not_taken.push_back(id);
+    }
+    held.push_back(std::move(delivered));
+    delivered_leaves.push_back(std::move(deliver.leaves));
+  }
+  void on(Pushed& pushed, Now now) {
+    const BucketId id = pushed.root;
+    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(pushed), now);
+  }
+  void on(Audience& audience, Now now) {
+    const BucketId id = audience.bucket;
+    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(audience), now);
+  }
+  void on(NewMap& news, Now now) {
+    map = news.map;
+    self = news.self;
+    for (const BucketId id : news.buckets) {
+      if (bucket::Bucket* const bucket = find(id)) bucket->on_map(map, self);
+      else buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, options.bucket, store, now);
+    }
+  }
+  void on(NodeUp& up, Now now) {
+    for (auto& [id, bucket] : buckets) step(*bucket, id, up, now);
+  }
+
+  std::vector<std::vector<BucketId>> delivered_leaves;  // of each Delivered in `held`, in order
+
+  // A full disk or map: nothing of the batch happened. RAM goes back to the store; everybody who asked
+  // in it hears BUSY, what came from other buckets comes again.
+  void undo(Now now) {
+    ++commits_refused;
+    for (const BucketId id : touched) buckets.at(id)->reopen(store, now);
+    std::set<uint64_t> busy;
+    for (const auto& out : held)
+      if (const auto* a = std::get_if<Answer>(&out)) busy.insert(a->ask);
+    for (const auto& [ask, id] : asks) {
+      bucket::Effects effects;
+      buckets.at(id)->step(Forget{ask, id}, 0, now, store, effects);
+      busy.insert(ask);
+    }
+    std::vector<Out> out;
+    size_t delivery = 0;
+    for (auto& h : held)
+      if (auto* d = std::get_if<Delivered>(&h)) out.push_back(Delivered{d->ticket, delivered_leaves[delivery++]});
+    for (const uint64_t ask : busy)
+      out.push_back(Answer{ask, Error{Code::busy, "the store is full: nothing of this was done", busy_retry_ms}});
+    held = std::move(out);
+  }
+
+  void report(Now now) {
+    report_at = now.instant + report_interval;
+    const auto status = store.status();
+    space_low = status.bytes_total > 0 && status.bytes_free < status.bytes_total / 10;
+    bucket::Bucket::Counters c;
+    uint64_t waiting = 0, pending = 0, letters = 0, homes = 0, entries = 0;
+    for (const auto& [id, bucket] : buckets) {
+      c.add(bucket->counters());
+      waiting += bucket->waiting();
+      pending += bucket->pending_roots();
+      letters += bucket->letters_waiting();
+      homes += bucket->materialised();
+      entries += bucket->home_entries();
+    }
+    wire::StatusSection section{options.name, {}};
+    const auto add = [&](const char* name, uint64_t value) { section.fields.emplace_back(name, value); };
+    add("buckets", buckets.size());
+    add("cycles", cycles), add("commits", commits), add("commits_refused", commits_refused), add("answered_busy", answered_busy);
+    add("publishes", c.publishes), add("follows", c.follows), add("unfollows", c.unfollows), add("reads", c.reads);
+    add("deliveries", c.deliveries), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
+    add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
+    add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);
+    add("waiting_requests", waiting), add("pending_roots", pending), add("outbox_letters", letters);
+    add("materialised_timelines", homes), add("timeline_entries", entries), add("inbox", inbox.size());
+    add("overlay_bytes", status.overlay_bytes), add("journal_bytes", status.journal_bytes);
+    add("batches", status.batches), add("checkpoint_slices", status.slices), add("bodies", status.bodies);
+    add("bytes_free", status.bytes_free);
+    held.push_back(Report{std::move(section)});
+  }
+};
+
+Shard::Shard(store::Store& store, ShardOptions options) : impl_(std::make_unique<Impl>(store, std::move(options))) {}
+Shard::~Shard() = default;
+
+void Shard::push(In in) { impl_->inbox.push_back(std::move(in)); }
+size_t Shard::queued() const { return impl_->inbox.size(); }
+
+Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
+  Impl& shard = *impl_;
+  ++shard.cycles;
+  shard.asks.clear();
+  shard.touched.clear();
+  shard.delivered_leaves.clear();
+  shard.batch_bytes = 0;
+  ASSERT(shard.held.empty());
+
+  for (size_t n = 0; n < shard.options.cycle_events_max && !shard.inbox.empty() && shard.batch_bytes < shard.options.cycle_bytes_max; ++n) {
+    In in = std::move(shard.inbox.front());
+    shard.inbox.pop_front();
+    std::visit([&](auto& event) { shard.on(event, now); }, in);
+  }
+  for (auto& [id, bucket] : shard.buckets)
+    if (bucket->next_deadline() <= now.instant) shard.tick(*bucket, id, now);
+  if (shard.report_at <= now.instant) shard.report(now);
+
+  if (planted("reply before commit")) {
+    // Replies leave before what they rest on is durable.
+    std::move(shard.held.begin(), shard.held.end(), std::back_inserter(out));
+    shard.held.clear();
+  }
+  if (shard.store.dirty()) {
+    ++shard.commits;
+    if (auto committed = shard.store.commit(); !committed) {
+      if (committed.error().code != Code::busy) return committed;
+      shard.undo(now);
+    }
+  }
+  drop_older_acks(shard.held);
+  std::move(shard.held.begin(), shard.held.end(), std::back_inserter(out));
+  shard.held.clear();
+  return {};
+}
+
+Instant Shard::next_deadline() const {
+  if (!impl_->inbox.empty()) return Instant();
+  Instant next = impl_->report_at;
+  for (const auto& [id, bucket] : impl_->buckets) next = std::min(next, bucket->next_deadline());
+  return next;
+}
+
+void Shard::check() const {
+  for (const auto& [id, bucket] : impl_->buckets) bucket->check(impl_->store);
+}
+
+const bucket::Bucket* Shard::find(BucketId bucket) const { return impl_->find(bucket); }
+
+}  // namespace canopy::shard
