@@ -1,0 +1,92 @@
+#include "daemon/shard_thread.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "daemon/clock.h"
+#include "daemon/log.h"
+#include "shard/shard.h"
+#include "store/lmdb_backend.h"
+#include "store/store.h"
+
+namespace canopy::daemon {
+namespace {
+
+constexpr size_t pass_items_max = 10'000;               // taken from the queue before a cycle
+constexpr Duration sleep_max = Duration::of_s(3600);
+
+// What the machine did cannot be made good here: a restart reads what is durable.
+[[noreturn]] void end_process(uint32_t shard, const std::string& why) {
+  log::err("shard={} the process ends: {}", shard, why);
+  _exit(1);
+}
+
+}  // namespace
+
+ShardThread::ShardThread(ShardThreadOptions options, Bell& io)
+    : options_(std::move(options)), io_(io), thread_([this] { run(); }) {}
+
+ShardThread::~ShardThread() { stop(); }
+
+Result<void> ShardThread::opened() { return opened_.get_future().get(); }
+
+void ShardThread::stop() {
+  if (!thread_.joinable()) return;
+  stopping_.store(true, std::memory_order_release);
+  bell_.ring();
+  thread_.join();
+}
+
+void ShardThread::run() {
+  const std::string name = "shard-" + std::to_string(options_.number);
+  pthread_setname_np(pthread_self(), name.c_str());
+  try {
+    auto backend = store::LmdbBackend::open({options_.path, options_.map_size});
+    if (!backend) return opened_.set_value(tl::unexpected<Error>(std::move(backend.error())));
+    auto store = store::Store::open(**backend, {});
+    if (!store) return opened_.set_value(tl::unexpected<Error>(std::move(store.error())));
+    shard::ShardOptions options;
+    options.name = name;
+    shard::Shard shard(**store, options);
+    opened_.set_value({});
+    loop(shard);
+  } catch (const std::exception& error) {
+    end_process(options_.number, error.what());
+  }
+}
+
+void ShardThread::loop(shard::Shard& shard) {
+  std::vector<shard::Out> outs;
+  shard::In in;
+  while (true) {
+    const bool stopping = stopping_.load(std::memory_order_acquire);
+    busy_since_us_.store(instant_now().us, std::memory_order_relaxed);
+    size_t taken = 0;
+    while (taken < pass_items_max && in_.take(in)) {
+      shard.push(std::move(in));
+      ++taken;
+    }
+    const Now at = now();
+    if (shard.queued() > 0 || at.instant >= shard.next_deadline()) {
+      if (auto done = shard.cycle(at, outs); !done) end_process(options_.number, done.error().message);
+      for (shard::Out& out : outs) out_.put(std::move(out));
+      if (!outs.empty()) io_.ring();
+      outs.clear();
+    }
+    if (shard.queued() > 0 || taken == pass_items_max) continue;
+    // stopping_ was read before the queue: nothing is put after it is set, so the queue is empty for good.
+    if (stopping) return;
+    bell_.doze();
+    if (in_.empty() && !stopping_.load(std::memory_order_acquire)) {
+      busy_since_us_.store(Instant::never().us, std::memory_order_relaxed);
+      bell_.wait(time_left(instant_now(), shard.next_deadline(), sleep_max));
+    }
+    bell_.awake();
+  }
+}
+
+}  // namespace canopy::daemon

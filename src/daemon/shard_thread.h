@@ -1,0 +1,65 @@
+// A shard with a thread and a store of its own. Everything of the shard, its store's opening too, is
+// done by that thread; the others see two queues.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <future>
+#include <string>
+#include <thread>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "daemon/queue.h"
+#include "shard/seam.h"
+
+namespace canopy::shard {
+class Shard;
+}
+
+namespace canopy::daemon {
+
+struct ShardThreadOptions {
+  uint32_t number = 0;
+  std::string path;        // of its store
+  uint64_t map_size = 0;
+};
+
+// put, ring, take and empty belong to the I/O thread. A commit that fails for good ends the process.
+class ShardThread {
+ public:
+  // Starts the thread, which opens the store. `io` is rung when there is something to take; outlives this.
+  ShardThread(ShardThreadOptions options, Bell& io);
+  ~ShardThread();  // stop()
+  ShardThread(const ShardThread&) = delete;
+  ShardThread& operator=(const ShardThread&) = delete;
+
+  Result<void> opened();   // waits until the store is open; call once
+
+  void put(shard::In in) { in_.put(std::move(in)); }
+  void ring() { bell_.ring(); }  // after a run of put()
+  bool take(shard::Out& out) { return out_.take(out); }
+  bool empty() const { return out_.empty(); }
+
+  // Lets the thread do and commit what was put, then ends it. What it gave can still be taken.
+  void stop();
+
+  // Since when it has been at one pass; never() when it sleeps. For the watchdog.
+  Instant busy_since() const { return {busy_since_us_.load(std::memory_order_relaxed)}; }
+
+ private:
+  void run();
+  void loop(shard::Shard& shard);
+
+  const ShardThreadOptions options_;
+  Bell& io_;
+  Bell bell_;
+  Queue<shard::In> in_;
+  Queue<shard::Out> out_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<int64_t> busy_since_us_{Instant::never().us};
+  std::promise<Result<void>> opened_;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace canopy::daemon
