@@ -220,8 +220,8 @@ void Front::on_answer(Now now, shard::Answer answer, Output& out) {
 void Front::on_forward(Now now, const Peer& from, wire::Forward forward, Output& out) {
   const auto bucket = place_.known() ? bucket_of_forward(*place_.map, forward.body) : std::nullopt;
   if (!bucket) {
-    frames_.send(from.no, wire::ForwardReply{forward.request, false, place_.version(),
-                                             Error{Code::bad_request, "a request passed on must belong to one bucket", 0}});
+    const Error error{Code::bad_request, "a request passed on must belong to one bucket", 0};
+    frames_.send(from.no, wire::ForwardReply{forward.request, !place_.known(), place_.version(), error});
     return;
   }
   asks_.on_forward(now, from, std::move(forward), *bucket, out);

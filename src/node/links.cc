@@ -56,16 +56,14 @@ std::vector<Links::Change> Links::on_hello(Now now, wire::Hello hello, uint64_t 
   const bool unknown = peer->hello.boot != hello.boot;
   if (unknown) take_boot(*peer, hello.boot, changes);
   const bool heard_us = hello.seen_boot == options_.boot;
+  const bool joined = peer->up && peer->hello.fabric_id.empty() && !hello.fabric_id.empty();
   peer->hello = std::move(hello);
   peer->heard = now.instant;
   set_index(*peer);
+  if (joined) changes.push_back({peer->no, true});
   if (heard_us) {
     peer->confirmed = now.instant;
-    if (!peer->up) {
-      peer->up = true;
-      ++counters_.sessions_begun;
-      changes.push_back({peer->no, true});
-    }
+    if (!peer->up) begin(*peer, now.instant, changes);
   }
   if (unknown || !heard_us) say_hello(now, *peer, out);
   return changes;
@@ -129,6 +127,23 @@ void Links::take_boot(Peer& peer, uint64_t boot, std::vector<Change>& changes) {
     if (peer.retired.size() > retired_boots_max) peer.retired.pop_front();
   }
   by_boot_[boot] = peer.no;
+  peer.known = false;
+  peer.hello = wire::Hello();
+}
+
+std::vector<Links::Change> Links::on_frame(Now now, PeerNo from) {
+  std::vector<Change> changes;
+  Peer& peer = peers_.at(from);
+  if (!peer.up && !peer.known) begin(peer, now.instant, changes);
+  return changes;
+}
+
+void Links::begin(Peer& peer, Instant now, std::vector<Change>& changes) {
+  peer.up = true;
+  peer.known = true;
+  peer.confirmed = now;
+  ++counters_.sessions_begun;
+  changes.push_back({peer.no, true});
 }
 
 void Links::end(Peer& peer, std::vector<Change>& changes) {

@@ -34,6 +34,7 @@ struct Peer {
   wire::Hello hello;
   Instant heard, confirmed;            // last Hello of this boot; last one with our boot in it
   bool up = false;                     // there is a session
+  bool known = false;                  // there was one with this boot
   std::optional<NodeIndex> index;      // its row in the formed map
   std::deque<uint64_t> retired;        // boots before: a late Hello must not bring one back
 };
@@ -42,7 +43,7 @@ class Links {
  public:
   struct Change {
     PeerNo peer;
-    bool begun = false;
+    bool begun = false;                // else the session ended; begun again: its node has joined the fabric
   };
 
   Links(const NodeOptions& options, const Place& place, Counters& counters)
@@ -53,6 +54,9 @@ class Links {
   void on_map(Now now, Output& out);
   // `number`: of the frame it came in, which says by which connection when it is our own.
   [[nodiscard]] std::vector<Change> on_hello(Now now, wire::Hello hello, uint64_t number, Output& out);
+  // A frame to our boot came: its sender has heard us, which begins its boot's first session. After
+  // that only a Hello does: what comes late, from before a break, must not count.
+  [[nodiscard]] std::vector<Change> on_frame(Now now, PeerNo from);
   [[nodiscard]] std::vector<Change> on_time(Now now, Output& out);
   Instant next_deadline() const { return next_hello_; }
 
@@ -71,6 +75,7 @@ class Links {
   void on_own_hello(uint64_t number, Output& out);
   Peer* find(const std::string& endpoint);
   void take_boot(Peer& peer, uint64_t boot, std::vector<Change>& changes);
+  void begin(Peer& peer, Instant now, std::vector<Change>& changes);
   void end(Peer& peer, std::vector<Change>& changes);
   void say_hello(Now now, Peer& peer, Output& out);
   void set_index(Peer& peer);
