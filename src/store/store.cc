@@ -1,220 +1,22 @@
 #include "store/store.h"
 
 #include <algorithm>
-#include <fmt/format.h>
-#include <map>
-#include <set>
-#include <utility>
+#include <string>
 
 #include "base/assert.h"
-#include "store/bodies.h"
-#include "store/journal.h"
-#include "store/overlay.h"
+#include "store/journaled_store.h"
 #include "store/packed_set.h"
 #include "store/rows.h"
 
 namespace canopy::store {
 namespace {
 
-constexpr size_t value_bytes_min = 64;
-static_assert(value_bytes_min >= run_head_bytes, "a run's head must stand in its first value");
-
 BucketId bucket_of_key(std::string_view key) {
   ASSERT(key.size() > 2 && key.substr(0, 2) != reserved_prefix);
   return BucketId(Cursor(key).be16());
 }
 
-auto unreadable(std::string_view row) {
-  return failure(Code::unavailable, fmt::format("store: the {} row is damaged", row));
-}
-
-class JournaledStore final : public Store {
- public:
-  JournaledStore(Backend& backend, StoreOptions options) : backend_(backend), options_(options), bodies_(backend) {}
-  Result<void> load();
-
-  std::optional<std::string> get(std::string_view key) const override;
-  void scan(std::string_view from, std::string_view to, const Visit& visit) const override;
-  void scan_back(std::string_view from, std::string_view to, const Visit& visit) const override;
-  Blob body(BodyRef ref) const override { return bodies_.get(ref); }
-  Position position(BucketId bucket) const override;
-
-  void apply(BucketId bucket, Position upto, const Writes& writes) override;
-  Result<void> commit() override;
-  bool dirty() const override { return !run_.empty(); }
-  Result<bool> checkpoint() override;
-  int64_t body_references(BodyRef ref) const override { return bodies_.references(ref); }
-  StoreStatus status() const override;
-
- private:
-  struct Bucket {
-    Position position;         // with the batch
-    Position settled;          // at the last commit
-    Position checkpointed;     // in the tables
-    bool in_batch = false;
-    uint64_t first = 0;        // run of the journal that this bucket still needs, if `needs_journal`
-    bool needs_journal = false;
-  };
-  // What one transaction moves and trims; taken over in RAM when it is durable.
-  struct Slice {
-    std::vector<BucketId> buckets;
-    Bodies::Slice bodies;
-    uint64_t start = 0;
-    uint64_t low = 0;
-  };
-
-  Result<void> load_format();
-  Result<void> create();
-  Result<void> load_positions(uint64_t& bodies);
-  Result<void> replay(uint64_t bodies);
-
-  Bucket& bucket_at(BucketId bucket);
-  void touch(BucketId bucket, Position upto);
-  void change_key(BucketId bucket, const Write& write);
-  void change_set(BucketId bucket, const Write& write);
-  void scan_merged(std::string_view from, std::string_view to, bool forward, const Visit& visit) const;
-
-  size_t values(size_t bytes) const { return (bytes + options_.journal_value_bytes - 1) / options_.journal_value_bytes; }
-  size_t overlay_bytes() const { return overlay_.bytes() + bodies_.bytes(); }
-  uint64_t journal_bytes() const { return (next_ - low_) * options_.journal_value_bytes; }
-  bool slice_due() const;
-  Result<void> write_run(std::string_view run);
-  Result<void> write_slice(Slice& slice, size_t bytes, size_t trim, uint64_t end);
-  Result<void> write_bucket(BucketId bucket, Bodies::Slice& bodies);
-  void need_journal(BucketId bucket, uint64_t first);
-  void release_journal(BucketId bucket);
-  void settle();
-  void finish(const Slice& slice);
-  void rollback();
-
-  Backend& backend_;
-  StoreOptions options_;
-  Overlay overlay_;
-  Bodies bodies_;
-  RunWriter run_;
-  std::vector<Bucket> buckets_;                     // by id, as far as any was used
-  std::vector<BucketId> batch_;                     // buckets of the batch
-  std::set<std::pair<uint64_t, BucketId>> oldest_;  // (first run that it needs, bucket)
-  // Values below start_ are needed by nobody and are erased little by little: low_ ≤ start_ ≤ next_.
-  uint64_t low_ = 1, start_ = 1, next_ = 1;
-  uint64_t batches_ = 0, slices_ = 0, replayed_ = 0;
-};
-
-// ── opening ──
-
-Result<void> JournaledStore::load() {
-  TRY(load_format());
-  uint64_t bodies = 0;
-  TRY(load_positions(bodies));
-  return replay(bodies);
-}
-
-Result<void> JournaledStore::load_format() {
-  const std::string key = format_key();
-  const auto stored = backend_.get(Space::tables, key);
-  if (!stored) return create();
-  // The version stands first and outside what a newer program may arrange in another way.
-  Cursor in(*stored);
-  const uint32_t version = in.be32();
-  if (version > format_version)
-    return failure(Code::unavailable, fmt::format("store: its format is {}, this program knows up to {}: "
-                                                  "a newer program wrote it, use that one", version, format_version));
-  const auto value = unseal(key, *stored);
-  if (!value || version == 0) return unreadable("format");
-  Cursor fields(value->substr(4));
-  const uint64_t value_bytes = fields.varint();
-  if (!fields.done() || value_bytes < value_bytes_min) return unreadable("format");
-  options_.journal_value_bytes = static_cast<size_t>(value_bytes);
-  return {};
-}
-
-Result<void> JournaledStore::create() {
-  ASSERT(options_.journal_value_bytes >= value_bytes_min);
-  bool empty = true;
-  const Backend::Visit found = [&](std::string_view, std::string_view) { return empty = false; };
-  backend_.scan(Space::tables, {}, reserved_end, found);
-  backend_.scan(Space::journal, {}, std::string(9, '\xff'), found);
-  if (!empty) return failure(Code::unavailable, "store: it holds rows but no format row: damaged, or not a store");
-  std::string value;
-  put_be32(value, format_version);
-  put_varint(value, options_.journal_value_bytes);
-  auto done = backend_.begin();
-  if (done) done = backend_.put(Space::tables, format_key(), seal(format_key(), value));
-  if (done) return backend_.commit();
-  backend_.abort();
-  return done;
-}
-
-Result<void> JournaledStore::load_positions(uint64_t& bodies) {
-  if (const auto stored = backend_.get(Space::tables, state_key())) {
-    const auto value = unseal(state_key(), *stored);
-    if (!value) return unreadable("state");
-    Cursor in(*value);
-    start_ = in.be64();
-    bodies = in.varint();
-    if (!in.done()) return unreadable("state");
-  }
-  bool sound = true;
-  backend_.scan(Space::tables, checkpoint_key(BucketId(0)), checkpoint_key(BucketId(0xffff)),
-                [&](std::string_view key, std::string_view stored) {
-                  const auto value = unseal(key, stored);
-                  if (!value) return sound = false;
-                  Bucket& b = bucket_at(BucketId(Cursor(key.substr(3)).be16()));
-                  b.position = b.settled = b.checkpointed = Position(Cursor(*value).be64());
-                  return true;
-                });
-  if (!sound) return unreadable("checkpoint");
-  return {};
-}
-
-Result<void> JournaledStore::replay(uint64_t bodies) {
-  RunReader runs;
-  std::map<BodyRef, Blob> offered;  // by skipped records too: a body travels once for all buckets
-  const auto record = [&](BucketId bucket, Position upto, const Writes& writes) -> Result<void> {
-    for (const Write& write : writes.all())
-      if (write.body) offered.insert_or_assign(write.ref, write.body);
-    Bucket& b = bucket_at(bucket);
-    if (upto <= b.checkpointed) return {};
-    if (upto <= b.position)
-      return failure(Code::unavailable, fmt::format("journal: value {} begins a run that takes bucket {} back",
-                                                    runs.first(), bucket.value()));
-    b.position = b.settled = upto;
-    need_journal(bucket, runs.first());
-    for (const Write& write : writes.all()) {
-      if (write.kind == Write::Kind::ref || write.kind == Write::Kind::unref) {
-        bodies_.replay(bucket, write.ref, write.kind == Write::Kind::ref ? 1 : -1);
-      } else {
-        change_key(bucket, write);
-      }
-    }
-    ++replayed_;
-    return {};
-  };
-
-  low_ = next_ = start_;
-  backend_.scan(Space::journal, {}, journal_key(start_), [&](std::string_view key, std::string_view) {
-    low_ = Cursor(key).be64();
-    return false;
-  });
-  Result<void> done;
-  backend_.scan(Space::journal, journal_key(start_), std::string(9, '\xff'),
-                [&](std::string_view key, std::string_view value) {
-                  const uint64_t sequence = key.size() == 8 ? Cursor(key).be64() : 0;
-                  if (sequence != next_) {
-                    done = failure(Code::unavailable, fmt::format("journal: value {} is missing", next_));
-                  } else if (value.size() != options_.journal_value_bytes) {
-                    done = failure(Code::unavailable, fmt::format("journal: value {} has the wrong size", next_));
-                  } else {
-                    done = runs.take(next_++, value, record);
-                  }
-                  return done.has_value();
-                });
-  TRY(std::move(done));
-  if (!runs.between_runs())
-    return failure(Code::unavailable, fmt::format("journal: value {} is missing: the last run is cut", next_));
-  overlay_.settle();
-  return bodies_.finish_replay(offered, bodies);
-}
+}  // namespace
 
 // ── reads ──
 
@@ -273,7 +75,8 @@ Position JournaledStore::position(BucketId bucket) const {
 }
 
 StoreStatus JournaledStore::status() const {
-  return {overlay_bytes(), journal_bytes(), batches_, slices_, bodies_.size(), replayed_};
+  return {overlay_bytes(), journal_bytes(), batches_, slices_, bodies_.size(), replayed_,
+          backend_.bytes_free(), backend_.bytes_total()};
 }
 
 // ── a batch ──
@@ -346,10 +149,13 @@ Result<void> JournaledStore::commit() {
   const bool with_slice = slice_due();
   auto done = backend_.begin();
   if (done) done = write_run(run);
-  // Twice what the batch brings, so that a stream of large batches cannot outrun the slices.
-  if (done && with_slice)
-    done = write_slice(slice, std::max(options_.slice_bytes, 2 * run.size()),
+  // At least what is too much, and twice what the batch adds to the journal: however large the
+  // batches are, they cannot outrun the slices.
+  if (done && with_slice) {
+    const size_t excess = overlay_bytes() - std::min(overlay_bytes(), options_.overlay_bytes_max);
+    done = write_slice(slice, std::max(options_.slice_bytes, excess),
                        std::max(options_.trim_values_max, 2 * values(run.size())), end);
+  }
   if (done) {
     done = backend_.commit();
   } else {
@@ -489,14 +295,6 @@ void JournaledStore::finish(const Slice& slice) {
   start_ = slice.start;
   low_ = slice.low;
   ++slices_;
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Store>> Store::open(Backend& backend, StoreOptions options) {
-  auto store = std::make_unique<JournaledStore>(backend, options);
-  TRY(store->load());
-  return store;
 }
 
 }  // namespace canopy::store

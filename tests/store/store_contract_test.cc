@@ -367,6 +367,30 @@ TEST_CASE_TEMPLATE("store: overlay and journal stay near their bounds whatever i
   CHECK(s.store->get(test_key(1, "same")) == "299");
 }
 
+TEST_CASE_TEMPLATE("store: batches larger than a slice do not outrun it", Host, BOTH_HOSTS) {
+  Shard<Host> s;
+  s.options.overlay_bytes_max = 4'000;
+  s.crash();
+  for (int i = 0; i < 40; ++i) {
+    for (int bucket = 0; bucket < 16; ++bucket)
+      s.apply(bucket, put(bucket, std::to_string(i), std::string(100, 'x')));
+    s.commit();
+    CHECK(s.store->status().overlay_bytes <= 4'000);
+  }
+}
+
+TEST_CASE_TEMPLATE("store: a body without references takes no memory after the commit", Host, BOTH_HOSTS) {
+  Shard<Host> s;
+  Writes w;
+  w.ref(test_ref(1), make_blob(std::string(10'000, 'x')));
+  s.apply(1, w);
+  s.commit();
+  CHECK(s.store->status().overlay_bytes > 10'000);
+  s.apply(1, unref(1));
+  s.commit();
+  CHECK(s.store->status().overlay_bytes < 1'000);
+}
+
 TEST_CASE_TEMPLATE("store: a position may advance without writes", Host, BOTH_HOSTS) {
   Shard<Host> s;
   s.store->apply(BucketId(1), Position(), Writes());

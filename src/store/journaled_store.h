@@ -1,0 +1,92 @@
+// The one Store: what store.h promises, over overlay, bodies and journal. store_open.cc has what
+// happens once, store.cc what happens for every batch.
+//
+// Invariants: low_ ≤ start_ ≤ next_. Every bucket with records above its checkpointed position is
+// in oldest_, and start_ is not above the first run in it. Between batches a bucket's position is
+// its settled one.
+#pragma once
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "store/bodies.h"
+#include "store/journal.h"
+#include "store/overlay.h"
+#include "store/store.h"
+
+namespace canopy::store {
+
+class JournaledStore final : public Store {
+ public:
+  JournaledStore(Backend& backend, StoreOptions options) : backend_(backend), options_(options), bodies_(backend) {}
+  Result<void> load();
+
+  std::optional<std::string> get(std::string_view key) const override;
+  void scan(std::string_view from, std::string_view to, const Visit& visit) const override;
+  void scan_back(std::string_view from, std::string_view to, const Visit& visit) const override;
+  Blob body(BodyRef ref) const override { return bodies_.get(ref); }
+  Position position(BucketId bucket) const override;
+
+  void apply(BucketId bucket, Position upto, const Writes& writes) override;
+  Result<void> commit() override;
+  bool dirty() const override { return !run_.empty(); }
+  Result<bool> checkpoint() override;
+  int64_t body_references(BodyRef ref) const override { return bodies_.references(ref); }
+  StoreStatus status() const override;
+
+ private:
+  struct Bucket {
+    Position position;         // with the batch
+    Position settled;          // at the last commit
+    Position checkpointed;     // in the tables
+    bool in_batch = false;
+    uint64_t first = 0;        // run of the journal that this bucket still needs, if `needs_journal`
+    bool needs_journal = false;
+  };
+  // What one transaction moves and trims; taken over in RAM when it is durable.
+  struct Slice {
+    std::vector<BucketId> buckets;
+    Bodies::Slice bodies;
+    uint64_t start = 0;
+    uint64_t low = 0;
+  };
+
+  Result<void> load_format();
+  Result<void> create();
+  Result<void> load_positions(uint64_t& bodies);
+  Result<void> replay(uint64_t bodies);
+
+  Bucket& bucket_at(BucketId bucket);
+  void touch(BucketId bucket, Position upto);
+  void change_key(BucketId bucket, const Write& write);
+  void change_set(BucketId bucket, const Write& write);
+  void scan_merged(std::string_view from, std::string_view to, bool forward, const Visit& visit) const;
+
+  size_t values(size_t bytes) const { return (bytes + options_.journal_value_bytes - 1) / options_.journal_value_bytes; }
+  size_t overlay_bytes() const { return overlay_.bytes() + bodies_.bytes(); }
+  uint64_t journal_bytes() const { return (next_ - low_) * options_.journal_value_bytes; }
+  bool slice_due() const;
+  Result<void> write_run(std::string_view run);
+  Result<void> write_slice(Slice& slice, size_t bytes, size_t trim, uint64_t end);
+  Result<void> write_bucket(BucketId bucket, Bodies::Slice& bodies);
+  void need_journal(BucketId bucket, uint64_t first);
+  void release_journal(BucketId bucket);
+  void settle();
+  void finish(const Slice& slice);
+  void rollback();
+
+  Backend& backend_;
+  StoreOptions options_;
+  Overlay overlay_;
+  Bodies bodies_;
+  RunWriter run_;
+  std::vector<Bucket> buckets_;                     // by id, as far as any was used
+  std::vector<BucketId> batch_;                     // buckets of the batch
+  std::set<std::pair<uint64_t, BucketId>> oldest_;  // (first run that it needs, bucket)
+  // Values from low_ to start_ are needed by nobody and are erased little by little.
+  uint64_t low_ = 1, start_ = 1, next_ = 1;
+  uint64_t batches_ = 0, slices_ = 0, replayed_ = 0;
+};
+
+}  // namespace canopy::store
