@@ -27,7 +27,6 @@ namespace {
 
 constexpr uint64_t control_map_size = uint64_t{256} << 20;
 constexpr uint64_t page_bytes = 4096;
-constexpr size_t shard_burst = 4096;                              // taken from one shard in a turn
 constexpr size_t frame_slack_bytes = 64 << 10;                    // names and the like around a body
 constexpr Duration turn_wait_max = Duration::of_s(1);             // the watchdog and the status want a turn
 constexpr Duration drain_max = Duration::of_s(5);                 // of requests in flight after SIGTERM
@@ -155,6 +154,7 @@ class Shell : public Daemon, private link::Receiver {
     const uint64_t map_size = (options_.settings.store.map_size + page_bytes - 1) / page_bytes * page_bytes;
     for (uint32_t i = 0; i < count; ++i)
       shards_.push_back(std::make_unique<ShardThread>(ShardThreadOptions{i, data_dir_->shard(i), map_size}, bell_));
+    to_shard_.resize(count);
     for (const auto& shard : shards_) TRY(shard->opened());
     return {};
   }
@@ -172,7 +172,7 @@ class Shell : public Daemon, private link::Receiver {
     bell_.awake();
     now_ = now();
     more = sockets_->receive(*this, ingest);
-    more |= take_from_shards();
+    take_from_shards();
     on_signals();
     if (now_.instant >= node_->next_deadline()) node_->on_time(now_, out_);
     node_->flush(now_, out_);
@@ -192,18 +192,14 @@ class Shell : public Daemon, private link::Receiver {
     return now_.instant - *ingest_held_since_ >= ingest_hold_max;
   }
 
-  bool take_from_shards() {
-    bool more = false;
-    shard::Out from;
+  // All that they gave: it is bounded by what the core admitted.
+  void take_from_shards() {
     for (uint32_t i = 0; i < shards_.size(); ++i) {
-      size_t taken = 0;
-      while (taken < shard_burst && shards_[i]->take(from)) {
-        node_->on_shard(now_, i, std::move(from), out_);
-        ++taken;
-      }
-      more |= taken == shard_burst;
+      shards_[i]->take(from_shard_);
+      for (auto& run : from_shard_)
+        for (shard::Out& from : run) node_->on_shard(now_, i, std::move(from), out_);
+      from_shard_.clear();
     }
-    return more;
   }
 
   void carry_out() {
@@ -211,16 +207,9 @@ class Shell : public Daemon, private link::Receiver {
       if (auto connected = sockets_->connect(endpoint); !connected) log::warning("{}", connected.error().message);
     }
     for (const std::string& endpoint : out_.disconnect) sockets_->disconnect(endpoint);
-    if (!stopped_) {
-      for (auto& [shard, in] : out_.shards) {
-        shards_[shard]->put(std::move(in));
-        rung_.push_back(shard);
-      }
-      std::sort(rung_.begin(), rung_.end());
-      rung_.erase(std::unique(rung_.begin(), rung_.end()), rung_.end());
-      for (const uint32_t shard : rung_) shards_[shard]->ring();
-      rung_.clear();
-    }
+    for (auto& [shard, in] : out_.shards) to_shard_[shard].push_back(std::move(in));
+    for (uint32_t i = 0; i < shards_.size() && !stopped_; ++i)
+      if (!to_shard_[i].empty()) shards_[i]->put(to_shard_[i]);
     for (auto& [endpoint, bytes] : out_.links) sockets_->send_link(endpoint, std::move(bytes));
     for (auto& [route, reply] : out_.clients) sockets_->send_client(std::move(route), std::move(reply));
     for (wire::FeedFrames& frames : out_.feed) sockets_->send_feed(std::move(frames));
@@ -321,8 +310,7 @@ class Shell : public Daemon, private link::Receiver {
     for (const auto& shard : shards_) shard->stop();
     stopped_ = true;
     now_ = now();
-    while (take_from_shards()) {
-    }
+    take_from_shards();
     node_->flush(now_, out_);
     carry_out();
     sockets_.reset();  // gives what is queued a second to leave
@@ -341,7 +329,8 @@ class Shell : public Daemon, private link::Receiver {
 
   Now now_;                            // of this turn
   node::Output out_;
-  std::vector<uint32_t> rung_;
+  std::vector<std::vector<shard::In>> to_shard_;            // by shard, of this turn
+  std::vector<std::vector<shard::Out>> from_shard_;
   bool ready_ = false, failed_ = false, hurry_ = false, stopped_ = false;
   std::string waiting_;
   std::optional<Instant> draining_since_, ingest_held_since_;

@@ -16,7 +16,6 @@
 namespace canopy::daemon {
 namespace {
 
-constexpr size_t pass_items_max = 10'000;               // taken from the queue before a cycle
 constexpr Duration sleep_max = Duration::of_s(3600);
 
 // What the machine did cannot be made good here: a restart reads what is durable.
@@ -61,23 +60,22 @@ void ShardThread::run() {
 
 void ShardThread::loop(shard::Shard& shard) {
   std::vector<shard::Out> outs;
-  shard::In in;
+  std::vector<std::vector<shard::In>> runs;
   while (true) {
     const bool stopping = stopping_.load(std::memory_order_acquire);
     busy_since_us_.store(instant_now().us, std::memory_order_relaxed);
-    size_t taken = 0;
-    while (taken < pass_items_max && in_.take(in)) {
-      shard.push(std::move(in));
-      ++taken;
-    }
+    in_.take(runs);
+    for (auto& run : runs)
+      for (shard::In& in : run) shard.push(std::move(in));  // the cycle is bounded, not the inbox
+    runs.clear();
     const Now at = now();
     if (shard.queued() > 0 || at.instant >= shard.next_deadline()) {
       if (auto done = shard.cycle(at, outs); !done) end_process(options_.number, done.error().message);
-      for (shard::Out& out : outs) out_.put(std::move(out));
-      if (!outs.empty()) io_.ring();
-      outs.clear();
+      const bool something = !outs.empty();
+      out_.put(outs);
+      if (something) io_.ring();
     }
-    if (shard.queued() > 0 || taken == pass_items_max) continue;
+    if (shard.queued() > 0) continue;
     // stopping_ was read before the queue: nothing is put after it is set, so the queue is empty for good.
     if (stopping) return;
     bell_.doze();

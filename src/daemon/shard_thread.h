@@ -7,6 +7,7 @@
 #include <future>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -25,7 +26,7 @@ struct ShardThreadOptions {
   uint64_t map_size = 0;
 };
 
-// put, ring, take and empty belong to the I/O thread. A commit that fails for good ends the process.
+// put, take and empty belong to the I/O thread. A commit that fails for good ends the process.
 class ShardThread {
  public:
   // Starts the thread, which opens the store. `io` is rung when there is something to take; outlives this.
@@ -36,9 +37,11 @@ class ShardThread {
 
   Result<void> opened();   // waits until the store is open; call once
 
-  void put(shard::In in) { in_.put(std::move(in)); }
-  void ring() { bell_.ring(); }  // after a run of put()
-  bool take(shard::Out& out) { return out_.take(out); }
+  void put(std::vector<shard::In>& run) {  // leaves it empty
+    in_.put(run);
+    bell_.ring();
+  }
+  bool take(std::vector<std::vector<shard::Out>>& runs) { return out_.take(runs); }
   bool empty() const { return out_.empty(); }
 
   // Lets the thread do and commit what was put, then ends it. What it gave can still be taken.
