@@ -40,7 +40,7 @@ Writes unref(uint64_t id) {
 
 std::string numbers(std::string_view set) {
   std::string out;
-  for (size_t i = 0; i < set_size(set); ++i) out += (i ? "," : "") + std::to_string(set_at(set, i));
+  for (size_t i = 0; i < set_size(set); ++i) out += fmt::format("{}{}", i ? "," : "", set_at(set, i));
   return out;
 }
 

@@ -103,8 +103,8 @@ class History {
 
   void add(int bucket, Writes& writes) {
     const uint64_t name = random_.below(names);
-    const std::string key = test_key(bucket, "row" + std::to_string(name));
-    const std::string set = test_key(bucket, "set" + std::to_string(name % 3));
+    const std::string key = test_key(bucket, fmt::format("row{}", name));
+    const std::string set = test_key(bucket, fmt::format("set{}", name % 3));
     const BodyRef ref = test_ref(1 + random_.below(bodies_max));
     const auto member = static_cast<uint32_t>(random_.below(6));
     switch (random_.below(7)) {
@@ -183,7 +183,7 @@ class History {
   void check_range() {
     const auto some_key = [&] {
       const int bucket = buckets[random_.below(std::size(buckets))];
-      return test_key(bucket, (random_.chance(50) ? "row" : "set") + std::to_string(random_.below(names)));
+      return test_key(bucket, fmt::format("{}{}", random_.chance(50) ? "row" : "set", random_.below(names)));
     };
     const std::string from = some_key(), to = some_key();
     std::string naive;
@@ -232,7 +232,7 @@ TEST_CASE("store: every durable state between two slices opens to the same conte
   Shard<MemHost> s;
   for (int i = 0; i < 30; ++i) {
     Writes w;
-    w.put(test_key(i % 7, "k" + std::to_string(i)), std::string(50, static_cast<char>('a' + i % 26)));
+    w.put(test_key(i % 7, fmt::format("k{}", i)), std::string(50, static_cast<char>('a' + i % 26)));
     w.ref(test_ref(1 + static_cast<uint64_t>(i % 4)), make_blob("body"));
     if (i % 3 == 2) w.unref(test_ref(1 + static_cast<uint64_t>((i - 1) % 4)));
     s.apply(i % 7, w);
