@@ -13,6 +13,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // clang 14 does not find it by itself
 
 void put_head(std::string& out, LetterKind kind, std::string_view reflector, Position generation) {
   put_u8(out, letter_version);

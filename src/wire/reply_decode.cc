@@ -269,14 +269,15 @@ StatusResult read_status(Value map) {
   for (size_t i = 0; i < map.size(); ++i) {
     key = i == 0 ? map.first() : key.next().next();
     const Value fields = key.next();
-    if (!fields.is(Kind::map)) continue;
+    if (!fields.is(Kind::map) || !valid_utf8(key.string())) continue;
     StatusSection section{std::string(key.string()), {}};
     Value name = fields;
     for (size_t k = 0; k < fields.size(); ++k) {
       name = k == 0 ? fields.first() : name.next().next();
       const Value value = name.next();
+      if (!valid_utf8(name.string())) continue;
       if (value.is(Kind::number)) section.fields.emplace_back(name.string(), value.number());
-      if (value.is(Kind::text)) section.fields.emplace_back(name.string(), std::string(value.string()));
+      if (value.is(Kind::text) && valid_utf8(value.string())) section.fields.emplace_back(name.string(), std::string(value.string()));
     }
     r.sections.push_back(std::move(section));
   }
