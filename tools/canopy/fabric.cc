@@ -86,8 +86,7 @@ void add_tree(CLI::App& app, Action& action) {
   tree->add_option("--depth", args->depth, "only so many levels; 0: all")->capture_default_str();
   tree->add_option("--fanout", args->fanout, "as it would be with this fanout; 0: as it is")->capture_default_str();
   tree->add_flag("--all", args->all, "draw every leaf and branch instead of summing up");
-  tree->footer(R"(
-Examples:
+  tree->footer(R"(Examples:
   canopy tree alice
   canopy tree '#news' --depth 2
   canopy tree '#news' --fanout 8      what if …
@@ -102,23 +101,23 @@ void add_fabric(CLI::App& app, Action& action) {
   auto entity = std::make_shared<std::string>();
   CLI::App* lookup = app.add_subcommand("lookup", "Where an entity lives: its bucket and the bucket's nodes");
   lookup->add_option("ENTITY", *entity, "whose place")->required();
-  lookup->footer("\nExample:\n  canopy lookup alice");
+  lookup->footer("Example:\n  canopy lookup alice");
   lookup->callback([entity, &action] { action = [entity](const Globals& globals) { return run_lookup(globals, *entity); }; });
 
   auto all = std::make_shared<bool>(false);
   CLI::App* map = app.add_subcommand("map", "The bucket map: which node has which buckets");
   map->add_flag("--all", *all, "one line for each bucket");
-  map->footer("\nExamples:\n  canopy map\n  canopy map --all\n  canopy map --json | jq '.buckets | length'");
+  map->footer("Examples:\n  canopy map\n  canopy map --all\n  canopy map --json | jq '.buckets | length'");
   map->callback([all, &action] { action = [all](const Globals& globals) { return run_map(globals, *all); }; });
 
   CLI::App* nodes = app.add_subcommand("nodes", "The nodes of the fabric and their endpoints");
-  nodes->footer("\nExamples:\n  canopy nodes\n  canopy nodes --json | jq -r '.[].client'");
+  nodes->footer("Examples:\n  canopy nodes\n  canopy nodes --json | jq -r '.[].client'");
   nodes->callback([&action] { action = [](const Globals& globals) { return run_nodes(globals); }; });
 
   add_tree(app, action);
 
   CLI::App* status = app.add_subcommand("status", "How a node is: its shards, rates, queues, memory");
-  status->footer("\nExamples:\n  canopy status\n  canopy status -e tcp://10.0.0.2:7700\n  watch canopy status");
+  status->footer("Examples:\n  canopy status\n  canopy status -e tcp://10.0.0.2:7700\n  watch canopy status");
   status->callback([&action] { action = [](const Globals& globals) { return run_status(globals); }; });
 }
 

@@ -110,8 +110,7 @@ void add_follow(CLI::App& app, Action& action) {
   follow->add_option("FOLLOWER", args->follower, "who reads")->required();
   follow->add_option("AUTHOR", args->author, "who is read")->required();
   follow->add_option("--wait", args->wait, "how long to wait until it is active")->type_name("TIME")->capture_default_str();
-  follow->footer(R"(
-Examples:
+  follow->footer(R"(Examples:
   canopy follow bob alice
   canopy follow bob '#news' --wait 5s
 
@@ -121,16 +120,14 @@ Safe to repeat. Many at once: canopy load)");
   CLI::App* unfollow = app.add_subcommand("unfollow", "End a follow");
   unfollow->add_option("FOLLOWER", args->follower, "who reads")->required();
   unfollow->add_option("AUTHOR", args->author, "who is read")->required();
-  unfollow->footer("\nExample:\n  canopy unfollow bob alice");
+  unfollow->footer("Example:\n  canopy unfollow bob alice");
   unfollow->callback([args, &action] { action = [args](const Globals& globals) { return run_unfollow(globals, *args); }; });
 
-  add_names(app, action, "followers", "Who follows an entity", R"(
-Examples:
+  add_names(app, action, "followers", "Who follows an entity", R"(Examples:
   canopy followers alice
   canopy followers alice --all | wc -l
   canopy followers alice --json)", &Client::followers, "follower", "followers");
-  add_names(app, action, "following", "Whom an entity follows", R"(
-Examples:
+  add_names(app, action, "following", "Whom an entity follows", R"(Examples:
   canopy following bob
   canopy following bob --all | sort)", &Client::following, "author", "authors");
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -76,6 +77,17 @@ bool worth_another_try(client::Code code) {
          code == Code::unreachable;
 }
 
+std::string reason_of(const client::Error& error) {
+  const std::string code(name_of(error.code));
+  return error.message.empty() || error.message == code ? code : code + ": " + error.message;
+}
+
+void nap(std::chrono::milliseconds time) {
+  const auto ms = time.count();
+  const timespec span{ms / 1000, static_cast<long>(ms % 1000) * 1'000'000};
+  nanosleep(&span, nullptr);
+}
+
 void add_load(CLI::App& app, Action& action) {
   auto args = std::make_shared<LoadArgs>();
   auto patience = std::make_shared<std::string>("2m");
@@ -87,8 +99,7 @@ void add_load(CLI::App& app, Action& action) {
   load->add_option("--rate", args->rate, "at most so many follows or messages a second")->check(CLI::NonNegativeNumber);
   load->add_option("--patience", *patience, "give up after so long without progress")->type_name("TIME")->capture_default_str();
   load->add_flag("--quiet", args->quiet, "no progress");
-  load->footer(R"(
-Examples:
+  load->footer(R"(Examples:
   canopy load graph.txt
   zcat twitter.gz | canopy load - --in-flight 16
   canopy load --publish messages.tsv --rate 500

@@ -75,6 +75,8 @@ class Pace {
 };
 
 bool worth_another_try(client::Code code);
+std::string reason_of(const client::Error& error);  // "BAD_REQUEST: author: …"
+void nap(std::chrono::milliseconds time);           // a signal ends it
 
 int load_follows(const Globals& globals, const LoadArgs& args);
 int load_messages(const Globals& globals, const LoadArgs& args);

@@ -38,7 +38,8 @@ class FollowLoad {
     while (!interrupted() && !gave_up_) {
       submit_due();
       if (in_flight_.empty() && resting_.empty() && ended_) break;
-      if (auto done = client_.poll(wait())) on_answer(*done);
+      if (in_flight_.empty()) nap(5ms);  // for the pace, or the end of a rest
+      else if (auto done = client_.poll(pace_.allows() ? 50ms : 5ms)) on_answer(*done);
       show();
       if (Clock::now() - moved_ > args_.patience) gave_up_ = true;
     }
@@ -82,27 +83,12 @@ class FollowLoad {
     return batch;
   }
 
-  client::milliseconds wait() const {
-    if (in_flight_.size() < args_.in_flight && !pace_.allows()) return 5ms;
-    if (in_flight_.empty() && !resting_.empty()) {
-      const auto left = std::chrono::ceil<client::milliseconds>(resting_.begin()->again_at - Clock::now());
-      sleep_until(resting_.begin()->again_at, std::min<client::milliseconds>(left, 100ms));
-      return 0ms;
-    }
-    return resting_.empty() ? 100ms : 20ms;
-  }
-  // Nothing is in flight, so poll() would return at once.
-  static void sleep_until(Clock::time_point, client::milliseconds most) {
-    if (most.count() <= 0) return;
-    timespec time{0, static_cast<long>(most.count()) * 1'000'000};
-    nanosleep(&time, nullptr);
-  }
-
   void on_answer(client::Completion& done) {
     auto at = in_flight_.find(done.ticket);
     if (at == in_flight_.end()) return;
     Batch batch = std::move(at->second);
     in_flight_.erase(at);
+    answered_ = answered_ || done.answer || done.answer.error().from_fabric();
     if (!done.answer) return on_error(std::move(batch), done.answer.error());
     on_follow(std::move(batch), std::get<FollowAnswer>(*done.answer));
   }
@@ -113,7 +99,7 @@ class FollowLoad {
       return rest(std::move(batch), std::max<client::milliseconds>(error.retry_after, 250ms));
     }
     moved_ = Clock::now();
-    failed_.add(fmt::format("{}: {}", name_of(error.code), error.message), batch.pairs.size());
+    failed_.add(reason_of(error), batch.pairs.size());
     active_ -= batch.active;
   }
 
@@ -129,8 +115,7 @@ class FollowLoad {
         continue;
       }
       const client::Pair& pair = batch.pairs[failed.index];
-      failed_.add(fmt::format("{} → {}: {}{}{}", pair.follower, pair.author, name_of(failed.error.code),
-                              failed.error.message.empty() ? "" : ": ", failed.error.message));
+      failed_.add(fmt::format("{} → {}: {}", pair.follower, pair.author, reason_of(failed.error)));
       gone.insert(failed.index);
     }
     if (answer.active > batch.active || !gone.empty()) moved_ = Clock::now();
@@ -204,10 +189,9 @@ class FollowLoad {
                                                        duration_text(std::chrono::duration<double>(args_.patience).count()),
                                                        note_.empty() ? "pending follows become active by themselves" : note_));
     if (!whole && interrupted()) warn(globals_, "interrupted; load the file again to complete it");
-    if (failed_.count() || !whole) return active_ == 0 && !note_.empty() && !answered() ? exit_unreachable : exit_refused;
+    if (failed_.count() || !whole) return answered_ || interrupted() ? exit_refused : exit_unreachable;
     return bad_lines_.count() || file_.failed() ? exit_usage : exit_ok;
   }
-  bool answered() const { return active_ + failed_.count() > 0; }
 
   const Globals& globals_;
   const LoadArgs& args_;
@@ -226,7 +210,7 @@ class FollowLoad {
   uint64_t edges_ = 0, active_ = 0;
   Reasons failed_, bad_lines_;
   std::string note_;
-  bool ended_ = false, gave_up_ = false;
+  bool ended_ = false, gave_up_ = false, answered_ = false;
   Clock::time_point begun_ = Clock::now(), moved_ = Clock::now();
 };
 

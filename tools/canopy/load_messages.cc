@@ -42,9 +42,8 @@ class MessageLoad {
     while (!interrupted() && !gave_up_) {
       submit_due();
       if (in_flight_.empty() && resting_.empty() && ended_) break;
-      const bool idle = in_flight_.empty();
-      if (auto done = client_.poll(20ms)) on_answer(*done);
-      else if (idle) nap();  // nothing in flight: poll() returned at once
+      if (in_flight_.empty()) nap(2ms);  // for the pace, or the end of a rest
+      else if (auto done = client_.poll(pace_.allows() ? 50ms : 2ms)) on_answer(*done);
       show();
       if (Clock::now() - moved_ > args_.patience) gave_up_ = true;
     }
@@ -53,11 +52,6 @@ class MessageLoad {
   }
 
  private:
-  static void nap() {
-    timespec time{0, 2'000'000};
-    nanosleep(&time, nullptr);
-  }
-
   void submit_due() {
     while (in_flight_.size() < args_.in_flight && pace_.allows()) {
       Batch batch;
@@ -123,7 +117,6 @@ class MessageLoad {
   }
 
   void on_error(Message message, const Error& error, Batch& again, client::milliseconds& after) {
-    const std::string reason = fmt::format("{}: {}", name_of(error.code), error.message);
     if (worth_another_try(error.code)) {
       note_ = "waiting: " + error.message;
       after = std::max(after, error.retry_after);
@@ -132,7 +125,7 @@ class MessageLoad {
     }
     moved_ = Clock::now();
     const size_t dash = message.key.rfind('-');
-    failed_.add(fmt::format("line {}: {}", message.key.substr(dash + 1), reason));
+    failed_.add(fmt::format("line {}: {}", message.key.substr(dash + 1), reason_of(error)));
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }

@@ -13,8 +13,7 @@ namespace {
 
 using namespace canopy::console;
 
-constexpr const char* footer = R"(
-Examples:
+constexpr const char* footer = R"(Examples:
   canopy follow bob alice            bob follows alice
   canopy publish alice "hello"       alice says hello
   canopy read bob                    what bob sees
@@ -32,7 +31,7 @@ std::string duration_check(const std::string& text) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Talks to a Canopy fabric: publish, follow, read, and look how it is built."};
+  CLI::App app{"Talks to a Canopy fabric: publish, follow, read, and look how it is built.", "canopy"};
   app.footer(footer);
   app.require_subcommand(1);
   app.fallthrough();
@@ -40,11 +39,12 @@ int run(int argc, char** argv) {
 
   Globals globals;
   std::string timeout = "10s";
-  app.add_option("-e,--endpoint", globals.endpoints, "a node's client endpoint; repeat it for several nodes")
+  app.add_option("-e,--endpoint", globals.endpoints, "a node's client endpoint; several: repeat it, or put commas between")
       ->envname("CANOPY_ENDPOINT")
       ->type_name("ENDPOINT")
       ->default_str("tcp://127.0.0.1:7700")
       ->allow_extra_args(false)
+      ->delimiter(',')
       ->take_all();
   app.add_flag("--json", globals.json, "answers as JSON; message ids are strings");
   app.add_option("--timeout", timeout, "how long to wait for an answer: 500ms, 10s, 2m")
@@ -65,7 +65,10 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "canopy: {}\nHelp: canopy {}--help\n", error.what(),
+    const std::vector<std::string> unknown = app.remaining();
+    fmt::print(stderr, "canopy: {}\nHelp: canopy {}--help\n",
+               app.get_subcommands().empty() && !unknown.empty() ? fmt::format("there is no command '{}'", printable(unknown.front()))
+                                                                 : std::string(error.what()),
                app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ");
     return exit_usage;
   }

@@ -58,14 +58,8 @@ void Progress::clear() {
 }
 
 void Rate::add(double at_s, uint64_t done) {
-  if (!begun_) {
-    begun_ = true;
-    last_s_ = at_s;
-    last_done_ = done;
-    return;
-  }
   const double passed = at_s - last_s_;
-  if (passed < 0.25) return;
+  if (passed < 0.09) return;
   const double fresh = static_cast<double>(done - std::min(done, last_done_)) / passed;
   recent_ = recent_ == 0 ? fresh : recent_ * 0.7 + fresh * 0.3;
   last_s_ = at_s;

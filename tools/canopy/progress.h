@@ -41,16 +41,16 @@ class Progress {
   Clock::time_point shown_ = Clock::now();
 };
 
-// A rate over the last seconds, and the whole one. Times in seconds.
+// A rate over the last seconds, smoothed.
 class Rate {
  public:
+  // REQUIRES: `at_s` is in seconds since the beginning and does not go back.
   void add(double at_s, uint64_t done);
   double now() const { return recent_; }
 
  private:
   double last_s_ = 0, recent_ = 0;
   uint64_t last_done_ = 0;
-  bool begun_ = false;
 };
 
 }  // namespace canopy::console

@@ -54,8 +54,7 @@ void add_publish(CLI::App& app, Action& action) {
   command->add_option("BODY", args->body, "what is said; '-' or nothing reads stdin, to its end");
   command->add_option("--type", args->type, "what kind of body it is, for its readers");
   command->add_option("--key", args->key, "a repeat with the same author and key publishes nothing new");
-  command->footer(R"(
-Examples:
+  command->footer(R"(Examples:
   canopy publish alice "hello"
   canopy publish alice --type image/png --key holiday-1 < picture.png
   date | canopy publish '#clock' -)");

@@ -74,8 +74,7 @@ void add_read(CLI::App& app, Action& action) {
   before->excludes(after);
   read->add_option("--wait", args->wait, "with --after: wait so long for something new")->type_name("TIME")->needs(after);
   read->add_flag("--stale-ok", args->stale_ok, "a backup may answer");
-  read->footer(R"(
-Examples:
+  read->footer(R"(Examples:
   canopy read bob
   canopy read alice --timeline sent -n 5
   canopy read bob --after 0 --wait 5s
@@ -85,7 +84,7 @@ Examples:
   auto id = std::make_shared<uint64_t>(0);
   CLI::App* get = app.add_subcommand("get", "Show one message");
   get->add_option("ID", *id, "the message's id, as publish printed it")->required();
-  get->footer("\nExamples:\n  canopy get 29374283745298374\n  canopy get 29374283745298374 --json");
+  get->footer("Examples:\n  canopy get 29374283745298374\n  canopy get 29374283745298374 --json");
   get->callback([id, &action] { action = [id](const Globals& globals) { return run_get(globals, *id); }; });
 }
 

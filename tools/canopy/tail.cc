@@ -127,8 +127,7 @@ void add_tail(CLI::App& app, Action& action) {
                     ->capture_default_str();
   command->add_option("--after", args->after, "begin after this position; 0: at the oldest")->excludes(lines);
   command->add_option("--count", args->count, "end after so many entries");
-  command->footer(R"(
-Examples:
+  command->footer(R"(Examples:
   canopy tail bob
   canopy tail '#news' --timeline sent -n 0
   canopy tail bob --json --after 0 | while read -r entry; do …; done

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <optional>
 
 #include "text.h"
 
@@ -17,7 +18,8 @@ constexpr size_t branches_shown = 12;  // of one reflector
 struct Row {
   std::string lines;   // box characters
   std::string label;
-  std::string children, followers;
+  std::optional<uint64_t> children;  // none for a leaf
+  uint64_t followers = 0;
   Style style = Style::plain;
 };
 
@@ -48,8 +50,8 @@ class Picture {
     row.label = reflector.kind;
     if (reflector.bucket) row.label += fmt::format(" bucket {}", *reflector.bucket);
     if (!reflector.node.empty()) row.label += " on " + printable(reflector.node);
-    if (!is_leaf(at)) row.children = counted(reflector.children, "child", "children");
-    row.followers = counted(reflector.followers, "follower", "followers");
+    if (!is_leaf(at)) row.children = reflector.children;
+    row.followers = reflector.followers;
     row.style = reflector.kind == "root" ? Style::heading : is_leaf(at) ? Style::plain : Style::accent;
     rows_.push_back(std::move(row));
   }
@@ -58,13 +60,13 @@ class Picture {
     uint64_t followers = 0, children = 0;
     for (const size_t at : rest) {
       followers += tree_.reflectors[at].followers;
-      children += tree_.reflectors[at].children;
+      if (!is_leaf(at)) children += tree_.reflectors[at].children;
     }
     Row row;
     row.lines = lines;
     row.label = fmt::format("… {} more {}", grouped(rest.size()), rest.size() == 1 ? one : many);
-    if (children > 0) row.children = counted(children, "child", "children");
-    row.followers = counted(followers, "follower", "followers");
+    if (children > 0) row.children = children;
+    row.followers = followers;
     row.style = Style::dim;
     rows_.push_back(std::move(row));
   }
@@ -112,6 +114,12 @@ std::string headline(const Tree& tree, const Terminal& terminal) {
                      counted(tree.levels, "level", "levels"), counted(leaves, "leaf", "leaves"));
 }
 
+// Returns the count with its word, the digits and the words of all rows below each other.
+std::string count_cell(std::optional<uint64_t> count, size_t digits, std::string_view one, std::string_view many) {
+  if (!count) return std::string(digits + 1 + many.size(), ' ');
+  return fmt::format("{:>{}} {:<{}}", grouped(*count), digits, *count == 1 ? one : many, many.size());
+}
+
 }  // namespace
 
 std::string tree_picture(const Tree& tree, const Terminal& terminal, bool all) {
@@ -120,15 +128,16 @@ std::string tree_picture(const Tree& tree, const Terminal& terminal, bool all) {
   size_t left = 0, children = 0, followers = 0;
   for (const Row& row : rows) {
     left = std::max(left, width_of(row.lines) + width_of(row.label));
-    children = std::max(children, row.children.size());
-    followers = std::max(followers, row.followers.size());
+    children = std::max(children, grouped(row.children.value_or(0)).size());
+    followers = std::max(followers, grouped(row.followers).size());
   }
   for (const Row& row : rows) {
-    const size_t used = width_of(row.lines) + width_of(row.label);
     text += paint(terminal, Style::dim, row.lines) + paint(terminal, row.style, row.label);
-    text += std::string(left - used, ' ');
-    if (children > 0) text += fmt::format("  {:>{}}", row.children, children);
-    text += fmt::format("  {:>{}}\n", row.followers, followers);
+    text += std::string(left - width_of(row.lines) - width_of(row.label), ' ') + "  " +
+            count_cell(row.children, children, "child", "children") + "  " +
+            count_cell(row.followers, followers, "follower", "followers");
+    text.resize(text.find_last_not_of(' ') + 1);
+    text += "\n";
   }
   return text;
 }

@@ -1,0 +1,39 @@
+#include "json.h"
+
+#include <doctest/doctest.h>
+
+namespace canopy::console {
+
+TEST_CASE("json: ids are strings, positions numbers, absent fields absent") {
+  client::Entry entry;
+  entry.position = 3;
+  entry.id = 18446744073709551615u;
+  entry.author = "alice";
+  entry.time_ms = 5;
+  entry.body = "hé\n";
+  CHECK(json_of(entry) == R"({"position":3,"id":"18446744073709551615","author":"alice","time":5,"body":"hé\n"})");
+}
+
+TEST_CASE("json: a body that is not UTF-8 comes as base64") {
+  client::Entry entry;
+  for (const auto& [body, text] : {std::pair{"\xff", "/w=="}, std::pair{"\xff\xfe", "//4="}, std::pair{"\xff\xfe\xfd", "//79"}}) {
+    entry.body = body;
+    CHECK(json_of(entry).find(std::string(R"("body_base64":")") + text + "\"") != std::string::npos);
+  }
+}
+
+TEST_CASE("json: errors are objects") {
+  CHECK(json_of(client::Error{client::Code::busy, "full", client::milliseconds{20}}) ==
+        R"({"error":{"code":"BUSY","message":"full","retry_after_ms":20}})");
+}
+
+TEST_CASE("json: a page, an empty list and what goes on") {
+  client::Page page;
+  page.incomplete = {"alice"};
+  CHECK(json_of(page) == R"({"entries":[],"next":null,"truncated":false,"incomplete":["alice"]})");
+  CHECK(json_of(client::Names{{}, 7, 9}) == R"({"names":[],"next":7,"count":9})");
+  CHECK(json_of(std::vector<client::Node>{}) == "[]");
+  CHECK(json_object({{"edges", uint64_t{3}}, {"whole", true}}) == R"({"edges":3,"whole":true})");
+}
+
+}  // namespace canopy::console
