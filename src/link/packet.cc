@@ -11,14 +11,14 @@ Packet split_packet(const std::vector<std::string_view>& frames, bool cut, size_
     bytes += frames[i].size();
     if (i >= route_frames_max || bytes > route_bytes_max) {
       route_frames = 1;
-      return frames[i].empty() ? Packet::route_too_long : Packet::no_delimiter;
+      return Packet::bad_route;
     }
     if (!frames[i].empty()) continue;
     route_frames = i + 1;
-    return cut || frames.size() - route_frames > payload_frames_max ? Packet::payload_too_long : Packet::request;
+    return cut || frames.size() - route_frames > payload_frames_max ? Packet::too_long : Packet::request;
   }
   route_frames = 1;
-  return Packet::no_delimiter;
+  return Packet::bad_route;
 }
 
 }  // namespace canopy::link

@@ -12,7 +12,7 @@ constexpr size_t payload_frames_max = 16;   // verb, args, body; the rest only t
 constexpr size_t packet_frames_max = route_frames_max + payload_frames_max;
 constexpr size_t route_bytes_max = 4096;    // kept as long as the request is on its way
 
-enum class Packet { request, no_delimiter, route_too_long, payload_too_long };
+enum class Packet { request, bad_route, too_long };
 
 // Splits the frames of a packet from a ROUTER: the route ends with the first empty frame after the
 // ROUTER's own. `cut` says that frames after the given ones were dropped.

@@ -38,6 +38,14 @@ zmq::message_t to_message(std::string bytes) {
   return zmq::message_t(kept->data(), kept->size(), [](void*, void* hint) { delete static_cast<std::string*>(hint); }, kept);
 }
 
+// An IPv6 socket (ZMQ_IPV6) that is bound to an IPv4 address says tcp://[::ffff:127.0.0.1]:7700.
+std::string plain_v4(std::string endpoint) {
+  constexpr std::string_view mapped = "tcp://[::ffff:";
+  const size_t bracket = endpoint.find(']');
+  if (!endpoint.starts_with(mapped) || bracket == std::string::npos) return endpoint;
+  return "tcp://" + endpoint.substr(mapped.size(), bracket - mapped.size()) + endpoint.substr(bracket + 1);
+}
+
 // What every socket has. No ZMTP heartbeats: with a finite RCVHWM they abort libzmq 4.3.4 (issue 3937).
 void set_common(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::linger, linger_ms);
@@ -245,7 +253,7 @@ class ZmqSockets : public Sockets {
       socket = zmq::socket_t(context_, type);
       set(socket);
       socket.bind(endpoint);
-      bound = socket.get(zmq::sockopt::last_endpoint);
+      bound = plain_v4(socket.get(zmq::sockopt::last_endpoint));
       return {};
     } catch (const zmq::error_t& error) {
       return failure(Code::unavailable, std::string(setting) + " " + endpoint + ": " + error.what());
@@ -288,10 +296,9 @@ class ZmqSockets : public Sockets {
 
   void refuse(Packet packet, std::vector<std::string> route) {
     ++counters_.replies_refused;
-    Error error{Code::bad_request, "want an empty frame before the verb (a REQ socket sends it by itself)"};
-    if (packet == Packet::route_too_long)
-      error.message = "want at most 14 frames and 4096 bytes before the empty frame";
-    if (packet == Packet::payload_too_long)
+    Error error{Code::bad_request, "want an empty frame before the verb (a REQ socket sends it by itself), after at most 14 frames "
+                                   "and 4096 bytes of your own"};
+    if (packet == Packet::too_long)
       error = {Code::too_large, "want verb, args and body; this request has too many frames or bytes"};
     if (route.size() == 1) route.emplace_back();
     send_client(std::move(route), wire::encode_reply(error, wire::Encoding::json));

@@ -12,7 +12,7 @@ using namespace canopy::link;
 using namespace std::string_view_literals;
 
 TEST_CASE("endpoint: only loopback and Unix sockets are out of reach of other machines") {
-  for (const char* text : {"tcp://127.0.0.1:1", "tcp://127.9.9.9:1", "tcp://localhost:1", "tcp://[::1]:65535", "ipc:///run/x"}) {
+  for (const char* text : {"tcp://127.0.0.1:1", "tcp://127.9.9.9:1", "tcp://localhost:1", "tcp://[::1]:65535", "tcp://[::ffff:127.0.0.1]:1", "ipc:///run/x"}) {
     CAPTURE(text);
     const auto endpoint = parse_endpoint(text);
     REQUIRE(endpoint);
@@ -42,9 +42,9 @@ TEST_CASE("packet: the way back ends with the first empty frame after the socket
   CHECK(route == 4);
   CHECK(split_packet({"id", ""}, false, route) == Packet::request);  // an empty request is for the node to refuse
   CHECK(route == 2);
-  CHECK(split_packet({"id"}, false, route) == Packet::no_delimiter);
+  CHECK(split_packet({"id"}, false, route) == Packet::bad_route);
   CHECK(route == 1);
-  CHECK(split_packet({"id", "PING"}, false, route) == Packet::no_delimiter);
+  CHECK(split_packet({"id", "PING"}, false, route) == Packet::bad_route);
   CHECK(split_packet({"", "", "PING"}, false, route) == Packet::request);
   CHECK(route == 2);
 }
@@ -54,17 +54,17 @@ TEST_CASE("packet: too many frames, or a long way back, are refused to the one w
   std::vector<std::string_view> frames{"id", ""};
   frames.resize(2 + payload_frames_max, "x");
   CHECK(split_packet(frames, false, route) == Packet::request);
-  CHECK(split_packet(frames, true, route) == Packet::payload_too_long);
+  CHECK(split_packet(frames, true, route) == Packet::too_long);
   frames.emplace_back("x");
-  CHECK(split_packet(frames, false, route) == Packet::payload_too_long);
+  CHECK(split_packet(frames, false, route) == Packet::too_long);
   CHECK(route == 2);
 
   std::vector<std::string_view> wide(route_frames_max + 1, "x");
   wide.emplace_back("");
-  CHECK(split_packet(wide, false, route) == Packet::no_delimiter);
+  CHECK(split_packet(wide, false, route) == Packet::bad_route);
   CHECK(route == 1);
   const std::string large(route_bytes_max, 'x');
-  CHECK(split_packet({"id", large, "", "PING"}, false, route) == Packet::no_delimiter);
+  CHECK(split_packet({"id", large, "", "PING"}, false, route) == Packet::bad_route);
 }
 
 TEST_CASE("feeds: only complete topics count, each until its last subscriber has gone") {
