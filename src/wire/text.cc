@@ -21,7 +21,12 @@ constexpr std::array<int8_t, 256> reverse_alphabet() {
 
 }  // namespace
 
-std::string quoted(std::string_view bytes) { return "'" + escaped(bytes, 64) + "'"; }
+std::string quoted(std::string_view bytes) {
+  std::string out = "'";  // not "'" + …: gcc 12 sees an overlapping copy there
+  out += escaped(bytes, 64);
+  out += "'";
+  return out;
+}
 
 std::string escaped(std::string_view bytes, size_t shown_max) {
   const bool cut = bytes.size() > shown_max;
