@@ -41,6 +41,7 @@ std::vector<Links::Change> Links::on_hello(Now now, wire::Hello hello, uint64_t 
   std::vector<Change> changes;
   ++counters_.hellos;
   if (refuse(hello, number, out)) return changes;
+  const bool foreign = judge_fabric(hello);
   Peer* peer = find(hello.link);
   if (peer == nullptr) {
     if (peers_.size() >= 2 * limits::nodes_max) {
@@ -60,6 +61,11 @@ std::vector<Links::Change> Links::on_hello(Now now, wire::Hello hello, uint64_t 
   peer->hello = std::move(hello);
   peer->heard = now.instant;
   set_index(*peer);
+  if (foreign) {
+    if (peer->up) end(*peer, changes);
+    if (unknown) say_hello(now, *peer, out);  // so that it sees the same
+    return changes;
+  }
   if (joined) changes.push_back({peer->no, true});
   if (heard_us) {
     peer->confirmed = now.instant;
@@ -88,27 +94,23 @@ bool Links::refuse(const wire::Hello& hello, uint64_t number, Output& out) {
               std::to_string(wire::link_protocol_version);
     return true;
   }
-  return refuse_other_fabric(hello);
-}
-
-bool Links::refuse_other_fabric(const wire::Hello& hello) {
   if (!place_.known()) return false;
   const auto row = place_.map->find(hello.node);
-  const bool at_its_row = row && place_.map->node(*row).link == hello.link;
-  if (!hello.fabric_id.empty() && hello.fabric_id != place_.map->fabric_id) {
-    ++counters_.hellos_other_fabric;
-    note_ = "node \"" + hello.node + "\" at " + hello.link + " belongs to another fabric, " +
-            hexadecimal(hello.fabric_id) + ", not to " + hexadecimal(place_.map->fabric_id);
-    if (at_its_row) fatal_ = note_;
-    return true;
-  }
-  if (row && !at_its_row) {
-    ++counters_.hellos_refused;
-    note_ = "node \"" + hello.node + "\" speaks from " + hello.link + ", the map has it at " +
-            place_.map->node(*row).link;
-    return true;
-  }
-  return false;
+  if (!row || place_.map->node(*row).link == hello.link) return false;
+  ++counters_.hellos_refused;
+  note_ = "node \"" + hello.node + "\" speaks from " + hello.link + ", the map has it at " + place_.map->node(*row).link;
+  return true;
+}
+
+// Returns whether it is of another fabric: greeted, but there is no session with it. Where one of our
+// own nodes should be, something is wrong that a person must see to.
+bool Links::judge_fabric(const wire::Hello& hello) {
+  if (!place_.known() || hello.fabric_id.empty() || hello.fabric_id == place_.map->fabric_id) return false;
+  ++counters_.hellos_other_fabric;
+  note_ = "node \"" + hello.node + "\" at " + hello.link + " belongs to another fabric, " +
+          hexadecimal(hello.fabric_id) + ", not to " + hexadecimal(place_.map->fabric_id);
+  if (place_.map->find(hello.node)) fatal_ = note_;
+  return true;
 }
 
 // The frame's number is the PeerNo of the connection by which it went out.

@@ -71,7 +71,7 @@ class Links {
  private:
   Peer& connect(std::string endpoint, Instant now, Output& out);
   bool refuse(const wire::Hello& hello, uint64_t number, Output& out);
-  bool refuse_other_fabric(const wire::Hello& hello);
+  bool judge_fabric(const wire::Hello& hello);
   void on_own_hello(uint64_t number, Output& out);
   Peer* find(const std::string& endpoint);
   void take_boot(Peer& peer, uint64_t boot, std::vector<Change>& changes);

@@ -7,17 +7,12 @@
 namespace canopy::node {
 namespace {
 
-void collect_leaves(const wire::Route& route, size_t depth, std::vector<BucketId>& leaves) {
+// Adds all leaves of a route; returns its levels.
+size_t collect_leaves(const wire::Route& route, std::vector<BucketId>& leaves) {
   leaves.insert(leaves.end(), route.leaves.begin(), route.leaves.end());
-  if (depth >= route_depth_max) return;
-  for (const wire::Route& child : route.children) collect_leaves(child, depth + 1, leaves);
-}
-
-std::vector<BucketId> leaves_of(const wire::Route& route) {
-  std::vector<BucketId> leaves;
-  collect_leaves(route, 0, leaves);
-  std::sort(leaves.begin(), leaves.end());
-  return leaves;
+  size_t below = 0;
+  for (const wire::Route& child : route.children) below = std::max(below, collect_leaves(child, leaves));
+  return below + 1;
 }
 
 size_t bytes_of(const wire::StreamLetter& letter) {
@@ -61,7 +56,8 @@ void Relay::run(Job job, const wire::StreamLetter& letter, bool at_root, Output&
 void Relay::serve(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, size_t depth,
                   Output& out) {
   if (route.node != place_.self || depth >= route_depth_max || !place_.known()) {
-    const std::vector<BucketId> leaves = leaves_of(route);
+    std::vector<BucketId> leaves;
+    collect_leaves(route, leaves);
     counters_.leaves_not_mine += leaves.size();
     not_taken(job, leaves);
     return;
@@ -108,9 +104,11 @@ void Relay::deliver(uint64_t job, const wire::StreamLetter& letter, uint32_t sha
 }
 
 void Relay::send(uint64_t job, const wire::StreamLetter& letter, wire::Route route) {
-  std::vector<BucketId> leaves = leaves_of(route);
+  std::vector<BucketId> leaves;
+  const size_t levels = collect_leaves(route, leaves);
+  std::sort(leaves.begin(), leaves.end());
   const Peer* peer = links_.with_session(route.node);
-  if (peer == nullptr) return not_taken(job, leaves);
+  if (peer == nullptr || levels > route_depth_max) return not_taken(job, leaves);
   const uint64_t part = new_part({job, leaves, false, 0, 0});
   const wire::StreamLetter onward{letter.root, letter.reflector, letter.item, std::move(route)};
   if (frames_.send_stream(peer->no, onward, part)) return;
