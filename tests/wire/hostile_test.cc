@@ -1,6 +1,7 @@
 // What hostile or damaged bytes may do: get an error, quickly, and nothing else.
 #include <doctest/doctest.h>
 
+#include "base/name.h"
 #include "base/random.h"
 #include "samples.h"
 #include "wire/reply_parts.h"
@@ -88,9 +89,7 @@ TEST_CASE("wire: JSON that is not JSON or not UTF-8 is refused, and what is show
   for (const std::string_view bad : {"{"sv, "{\"a\"}"sv, "{\"a\":1,}"sv, "{\"a\":\"\xff\"}"sv, "{\"a\":\"\xc0\x80\"}"sv, "{\"a\":\"\\ud800\"}"sv, "{\"a\":01}"sv, "{\"a\":NaN}"sv, "{/**/}"sv, "{\0}"sv, "{\"\xed\xa0\x80\":1}"sv}) {
     const std::string said = parse(bad);
     CHECK(said.substr(0, 16) == "args is not JSON");
-    Document document;
-    const std::string shown = "{\"x\":\"" + std::string(said.find('"') == std::string::npos ? said : "") + "\"}";
-    if (shown.find('\\') == std::string::npos) CHECK(parse_json("x", shown, {}, document).has_value());
+    CHECK(valid_utf8(said));
   }
   CHECK(parse("{\"a\":1,\"b\":2,\"a\":3}") == "args has the field 'a' twice");
   CHECK(parse("{\"a\":1,\"\\u0061\":3}") == "args has the field 'a' twice");
@@ -100,10 +99,10 @@ TEST_CASE("wire: JSON that is not JSON or not UTF-8 is refused, and what is show
 
 TEST_CASE("wire: a map with as many keys as may be is checked quickly") {
   std::string map = "{";
-  for (int i = 0; i < 130'000; ++i) map += "\"" + std::to_string(i) + "\":0,";
+  for (int i = 0; i < 130'000; ++i) map.append("\"").append(std::to_string(i)).append("\":0,");
   map += "\"77\":0}";
   CHECK(parse(map) == "args has the field '77' twice");
-  CHECK(decode_request({"PING", map.substr(0, map.size() - 8) + "}"}, {}).error().message == "unknown field '0' in PING: it takes none");
+  CHECK(decode_request({"PING", map.substr(0, map.size() - 8).append("}")}, {}).error().message == "unknown field '0' in PING: it takes none");
 }
 
 TEST_CASE("wire: what is cut short at any byte is refused") {
