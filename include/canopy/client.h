@@ -63,15 +63,15 @@ class Client {
   // Returns when the message is settled. Errors: too_large, and bad_request for a key that was used
   // with another content.
   Result<Published> publish(Message message);
-  // One result for each message, at most 1000.
-  Result<PublishAnswer> publish(std::vector<Message> messages);
+  // At most 1000 messages; one result for each.
+  Result<PublishAnswer> publish_all(std::vector<Message> messages);
 
   // Returns pending when the author's bucket has not answered in `wait`; a repeat asks for the state.
   Result<FollowState> follow(std::string follower, std::string author, milliseconds wait = milliseconds{1000});
-  Result<FollowAnswer> follow(std::vector<Pair> pairs, milliseconds wait = milliseconds{1000});
+  Result<FollowAnswer> follow_all(std::vector<Pair> pairs, milliseconds wait = milliseconds{1000});
   // Returns whether the follow was there.
   Result<bool> unfollow(std::string follower, std::string author);
-  Result<UnfollowAnswer> unfollow(std::vector<Pair> pairs);
+  Result<UnfollowAnswer> unfollow_all(std::vector<Pair> pairs);
 
   // An unknown entity's timeline is empty, not an error.
   Result<Page> read(Read request);

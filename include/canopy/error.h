@@ -30,7 +30,7 @@ std::string_view name_of(Code code);
 
 struct Error {
   Code code = Code::internal;
-  std::string message;                        // one sentence for a person
+  std::string message = {};                   // one sentence for a person
   std::chrono::milliseconds retry_after{0};   // zero: waiting does not help
 
   // Returns whether the fabric gave this answer, rather than none having come.

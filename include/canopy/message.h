@@ -32,65 +32,65 @@ enum class Timeline : uint8_t {
 struct Ping {};
 
 struct Message {
-  std::string author;
-  std::string body;  // any bytes, at most the fabric's `body_max` (1 MiB unless set otherwise)
-  std::string type;  // at most 200 bytes, for the readers to agree on; "" for none
-  std::string key;   // at most 200 bytes: a repeat with the same author and key gives the first
-                     // answer, so that publishing again after `no_answer` is safe; "" for none
+  std::string author = {};
+  std::string body = {};  // any bytes, at most the fabric's `body_max` (1 MiB unless set otherwise)
+  std::string type = {};  // at most 200 bytes, for the readers to agree on; "" for none
+  std::string key = {};   // at most 200 bytes: a repeat with the same author and key gives the first
+                          // answer, so that publishing again after `no_answer` is safe; "" for none
 };
 
 // At most 1000. One message is asked as one, and what is wrong with it is the request's error; of
 // several each has a result of its own.
 struct Publish {
-  std::vector<Message> messages;
+  std::vector<Message> messages = {};
 };
 
 struct Pair {
-  std::string follower, author;
+  std::string follower = {}, author = {};
 };
 
 // At most 10,000 pairs; what is wrong with a single one is the request's error. No atomicity across pairs, and safe to repeat. Waits up to `wait` (at most a
 // minute) for the authors' buckets; what they have not answered by then is pending and goes on by itself.
 struct Follow {
-  std::vector<Pair> pairs;
+  std::vector<Pair> pairs = {};
   milliseconds wait{1000};
 };
 struct Unfollow {
-  std::vector<Pair> pairs;
+  std::vector<Pair> pairs = {};
 };
 
 // A page of a timeline. Without `after` the newest come first; with it the oldest first, and `wait`
 // (at most a minute) makes it a long poll. Asking again after the last position seen is a complete tail.
 struct Read {
-  std::string entity;
+  std::string entity = {};
   Timeline timeline = Timeline::home;
-  uint32_t limit = 50;                    // 1 to 1000
-  std::optional<Position> before, after;  // itself excluded; at most one of the two
-  milliseconds wait{0};                   // only with `after`
-  bool stale_ok = false;                  // a backup may answer
+  uint32_t limit = 50;                              // 1 to 1000
+  std::optional<Position> before = {}, after = {};  // itself excluded; at most one of the two
+  milliseconds wait{0};                             // only with `after`
+  bool stale_ok = false;                            // a backup may answer
 };
 
 struct Get {
   MessageId id = 0;
 };
 struct Followers {
-  std::string entity;
+  std::string entity = {};
   uint32_t limit = 50;  // 1 to 1000
   Cursor after = 0;
 };
 struct Following {
-  std::string entity;
+  std::string entity = {};
   uint32_t limit = 50;  // 1 to 1000
   Cursor after = 0;
 };
 struct Lookup {
-  std::string entity;
+  std::string entity = {};
 };
 struct GetMap {
   uint64_t after = 0;  // a map version: nothing is listed unless the map is newer
 };
 struct GetTree {
-  std::string entity;
+  std::string entity = {};
   uint32_t depth = 0;   // levels to list; 0: all
   uint32_t fanout = 0;  // as the tree would be with this fanout; 0: as it is
 };
@@ -102,7 +102,7 @@ using Request = std::variant<Ping, Publish, Follow, Unfollow, Read, Get, Followe
 // ---- Answers ----
 
 struct NodeInfo {
-  std::string node, fabric, fabric_id, version;
+  std::string node = {}, fabric = {}, fabric_id = {}, version = {};
   uint64_t map_version = 0;
 };
 
@@ -112,7 +112,7 @@ struct Published {
 };
 
 struct PublishAnswer {
-  std::vector<Result<Published>> results;  // in the order of the messages
+  std::vector<Result<Published>> results = {};  // in the order of the messages
 };
 
 enum class FollowState : uint8_t { active, pending };
@@ -123,86 +123,86 @@ struct FailedPair {
 };
 struct FollowAnswer {
   uint64_t active = 0, pending = 0;
-  std::vector<FailedPair> failed;
+  std::vector<FailedPair> failed = {};
 };
 struct UnfollowAnswer {
   uint64_t removed = 0;  // pairs that were there
-  std::vector<FailedPair> failed;
+  std::vector<FailedPair> failed = {};
 };
 
 struct Entry {
   Position position = 0;
   MessageId id = 0;
-  std::string author;
+  std::string author = {};
   uint64_t time_ms = 0;
-  std::string type;
-  std::string body;
+  std::string type = {};
+  std::string body = {};
 };
 
 struct Page {
-  std::vector<Entry> entries;
-  std::optional<Position> next;         // where to go on, as `before` or `after` like this request; none: the end
-  bool truncated = false;               // older entries have left the timeline
-  std::vector<std::string> incomplete;  // authors that could not be reached just now
+  std::vector<Entry> entries = {};
+  std::optional<Position> next = {};          // where to go on, as `before` or `after` like this request; none: the end
+  bool truncated = false;                     // older entries have left the timeline
+  std::vector<std::string> incomplete = {};   // authors that could not be reached just now
 };
 
 struct Names {
-  std::vector<std::string> names;  // in a fixed order, not alphabetical
-  std::optional<Cursor> next;      // none: the end
-  uint64_t count = 0;              // of the whole list
+  std::vector<std::string> names = {};    // in a fixed order, not alphabetical
+  std::optional<Cursor> next = {};        // none: the end
+  uint64_t count = 0;                     // of the whole list
 };
 
 // Where an entity lives.
 struct Place {
-  std::string entity;
+  std::string entity = {};
   uint32_t bucket = 0;
   uint32_t epoch = 0;
-  std::string primary;
-  std::vector<std::string> backups;
-  std::string endpoint;  // the primary's, for clients
+  std::string primary = {};
+  std::vector<std::string> backups = {};
+  std::string endpoint = {};  // the primary's, for clients
 };
 
 struct Node {
-  std::string name, client, feed, link, zone;
-  std::string state;  // "up" or "down", as the answering node sees it
+  std::string name = {}, client = {}, feed = {}, link = {}, zone = {};
+  std::string state = {};  // "up" or "down", as the answering node sees it
   double weight = 1;
 };
 struct Bucket {
   uint32_t bucket = 0;
-  std::string primary;
-  std::vector<std::string> backups;
+  std::string primary = {};
+  std::vector<std::string> backups = {};
   uint32_t epoch = 0;
   uint64_t incarnation = 0;
 };
 struct Map {
   uint64_t version = 0;
   uint32_t bucket_count = 0;
-  std::vector<Node> nodes;  // empty when the map is no newer than was asked for
-  std::vector<Bucket> buckets;
+  std::vector<Node> nodes = {};  // empty when the map is no newer than was asked for
+  std::vector<Bucket> buckets = {};
 };
 
 struct Reflector {
-  std::string kind;                // "root", "branch" or "leaf"
-  std::optional<uint32_t> bucket;  // none for a branch: it belongs to a node
-  std::string node;
+  std::string kind = {};                  // "root", "branch" or "leaf"
+  std::optional<uint32_t> bucket = {};    // none for a branch: it belongs to a node
+  std::string node = {};
   uint64_t children = 0;
-  uint64_t followers = 0;          // below it
-  uint32_t level = 0;              // the root's is 1
-  uint32_t parent = 0;             // index in the list; the root names itself
+  uint64_t followers = 0;                 // below it
+  uint32_t level = 0;                     // the root's is 1
+  uint32_t parent = 0;                    // index in the list; the root names itself
 };
 struct Tree {
-  std::string entity;
+  std::string entity = {};
   uint64_t followers = 0;
-  uint32_t levels = 0;                // reflectors on the longest path, leaves not counted
-  std::vector<Reflector> reflectors;  // parents before their children
+  uint32_t levels = 0;                     // reflectors on the longest path, leaves not counted
+  std::vector<Reflector> reflectors = {};  // parents before their children
 };
 
 struct Section {
-  std::string name;
-  std::vector<std::pair<std::string, std::variant<uint64_t, std::string>>> fields;
+  std::string name = {};
+  std::vector<std::pair<std::string, std::variant<uint64_t, std::string>>> fields = {};
 };
 struct Status {
-  std::vector<Section> sections;
+  std::vector<Section> sections = {};
 };
 
 using Answer = std::variant<NodeInfo, PublishAnswer, FollowAnswer, UnfollowAnswer, Page, Entry, Names,

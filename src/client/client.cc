@@ -142,7 +142,7 @@ Result<Published> Client::publish(Message message) {
   if (!answer) return answer.error();
   return only(std::move(*answer));
 }
-Result<PublishAnswer> Client::publish(std::vector<Message> messages) {
+Result<PublishAnswer> Client::publish_all(std::vector<Message> messages) {
   return call<PublishAnswer>(Publish{std::move(messages)});
 }
 
@@ -152,7 +152,7 @@ Result<FollowState> Client::follow(std::string follower, std::string author, mil
   if (!answer->failed.empty()) return answer->failed[0].error;
   return answer->active > 0 ? FollowState::active : FollowState::pending;
 }
-Result<FollowAnswer> Client::follow(std::vector<Pair> pairs, milliseconds wait) {
+Result<FollowAnswer> Client::follow_all(std::vector<Pair> pairs, milliseconds wait) {
   return call<FollowAnswer>(Follow{std::move(pairs), wait});
 }
 
@@ -162,7 +162,7 @@ Result<bool> Client::unfollow(std::string follower, std::string author) {
   if (!answer->failed.empty()) return answer->failed[0].error;
   return answer->removed > 0;
 }
-Result<UnfollowAnswer> Client::unfollow(std::vector<Pair> pairs) {
+Result<UnfollowAnswer> Client::unfollow_all(std::vector<Pair> pairs) {
   return call<UnfollowAnswer>(Unfollow{std::move(pairs)});
 }
 

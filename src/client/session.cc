@@ -60,6 +60,7 @@ void Session::on_sent(Ticket ticket) {
   ASSERT(pending.stage == Stage::ready);
   ready_.erase(ticket);
   pending.stage = Stage::in_flight;
+  pending.was_sent = true;
   ++in_flight_;
   blocked_since_.reset();
 }
@@ -110,7 +111,7 @@ void Session::on_disconnected(bool only_one) {
     if (at->second.repeatable)
       make_ready(ticket, at->second);
     else
-      finish(at, Outcome::no_answer, Error{});
+      give_up(at);
   }
 }
 
@@ -127,9 +128,7 @@ void Session::on_time(Instant now) {
     ASSERT(at != pending_.end());
     Pending& pending = at->second;
     if (now >= pending.deadline) {
-      finish(at, pending.stage == Stage::ready && pending.busy_count == 0 && blocked_since_ ? Outcome::unreachable
-                                                                                          : Outcome::no_answer,
-             Error{});
+      give_up(at);
       continue;
     }
     timers_.erase(timers_.begin());
@@ -138,7 +137,7 @@ void Session::on_time(Instant now) {
   while (blocked_since_ && !ready_.empty()) {
     const auto at = pending_.find(*ready_.begin());
     if (std::max(*blocked_since_, at->second.submitted) + settings_.connect_timeout > now) break;
-    finish(at, Outcome::unreachable, Error{});
+    give_up(at);
   }
 }
 
@@ -149,6 +148,11 @@ Instant Session::next_time() const {
     next = std::min(next, std::max(*blocked_since_, oldest.submitted) + settings_.connect_timeout);
   }
   return next;
+}
+
+void Session::give_up(Pendings::iterator at) {
+  const bool reached = at->second.was_sent || !blocked_since_;  // else it waited for a connection
+  finish(at, reached ? Outcome::no_answer : Outcome::unreachable, Error{});
 }
 
 void Session::finish(Pendings::iterator at, Outcome outcome, wire::Reply reply) {

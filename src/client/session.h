@@ -35,7 +35,7 @@ class Session {
   enum class Outcome : uint8_t {
     answered,     // `reply` holds what the fabric said, be it an Error
     unreachable,  // never sent: there was no connection
-    no_answer,    // sent, and then nothing
+    no_answer,    // nothing in time, though it was sent or waited only for others in flight
     unreadable,   // answered with what does not fit the request; `reply` holds an Error that says how
   };
   struct Done {
@@ -77,7 +77,7 @@ class Session {
   struct Pending {
     std::string verb;
     std::vector<std::string> packet;
-    bool repeatable = true;
+    bool repeatable = true, was_sent = false;
     Stage stage = Stage::ready;
     Instant submitted, deadline, rest_until;
     uint32_t busy_count = 0;
@@ -87,6 +87,7 @@ class Session {
   void make_ready(Ticket ticket, Pending& pending);
   bool rest(Ticket ticket, Pending& pending, const Error& error, Instant now);
   void finish(Pendings::iterator at, Outcome outcome, wire::Reply reply);
+  void give_up(Pendings::iterator at);
 
   SessionSettings settings_;
   Ticket last_ = 0;

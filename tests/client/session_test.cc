@@ -237,6 +237,18 @@ TEST_CASE("session: a connection in time ends the blocking") {
   CHECK_FALSE(talk.session.take());
 }
 
+TEST_CASE("session: what was sent once has no answer, even if no connection could take it again") {
+  Talk talk;
+  talk.session.submit(publish("k"), at_ms(0));
+  talk.send_all();
+  talk.session.on_disconnected(true);
+  talk.session.on_blocked(at_ms(100));
+  talk.session.on_time(at_ms(2'100));
+  const auto done = talk.session.take();
+  REQUIRE(done);
+  CHECK(done->outcome == Outcome::no_answer);
+}
+
 TEST_CASE("session: a lost connection repeats what is safe to repeat and ends what is not") {
   Talk talk;
   const Ticket read = talk.session.submit(wire::Ping{}, at_ms(0));
