@@ -136,7 +136,8 @@ void Links::take_boot(Peer& peer, uint64_t boot, std::vector<Change>& changes) {
 std::vector<Links::Change> Links::on_frame(Now now, PeerNo from) {
   std::vector<Change> changes;
   Peer& peer = peers_.at(from);
-  if (!peer.up && !peer.known) begin(peer, now.instant, changes);
+  const bool foreign = place_.known() && !peer.hello.fabric_id.empty() && peer.hello.fabric_id != place_.map->fabric_id;
+  if (!peer.up && !peer.known && !foreign) begin(peer, now.instant, changes);
   return changes;
 }
 
@@ -158,11 +159,11 @@ std::vector<Links::Change> Links::on_time(Now now, Output& out) {
   std::vector<Change> changes;
   if (now.instant < next_hello_) return changes;
   next_hello_ = now.instant + heartbeat_every;
+  forget_strangers(now, out);
   for (auto& [no, peer] : peers_) {
     if (peer.up && now.instant - peer.confirmed > session_timeout) end(peer, changes);
     say_hello(now, peer, out);
   }
-  forget_strangers(now, out);
   return changes;
 }
 
