@@ -70,11 +70,11 @@ int run_tree(const Globals& globals, const TreeArgs& args) {
   });
 }
 
-int run_status(const Globals& globals) {
+int run_status(const Globals& globals, bool all) {
   return with_client(globals, [&](Client& client) {
     const auto status = client.status();
     if (!status) return complain(globals, status.error());
-    say(globals.json ? json_of(*status) : status_tables(*status, globals.out));
+    say(globals.json ? json_of(*status) : status_tables(*status, globals.out, all));
     return exit_ok;
   });
 }
@@ -117,8 +117,10 @@ void add_fabric(CLI::App& app, Action& action) {
   add_tree(app, action);
 
   CLI::App* status = app.add_subcommand("status", "How a node is: its shards, rates, queues, memory");
+  auto zeros = std::make_shared<bool>(false);
+  status->add_flag("--all", *zeros, "also the counters at zero");
   status->footer("Examples:\n  canopy status\n  canopy status -e tcp://10.0.0.2:7700\n  watch canopy status");
-  status->callback([&action] { action = [](const Globals& globals) { return run_status(globals); }; });
+  status->callback([zeros, &action] { action = [zeros](const Globals& globals) { return run_status(globals, *zeros); }; });
 }
 
 }  // namespace canopy::console

@@ -36,14 +36,55 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-std::string field_text(const std::string& name, const std::variant<uint64_t, std::string>& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return *text;
-  const uint64_t number = std::get<uint64_t>(value);
-  const auto ends_with = [&](std::string_view end) {
-    return name.size() > end.size() && std::string_view(name).substr(name.size() - end.size()) == end;
-  };
-  if (ends_with("_bytes") && number >= 1024) return bytes_text(number);
-  return grouped(number);
+// Sections that are one kind of thing: shard-0, shard-1, … stand side by side.
+struct Group {
+  std::string title;
+  std::vector<const client::Section*> sections;
+  std::vector<std::string> fields;  // of the first section, then what only others have
+};
+
+std::string stem_of(const std::string& name) {
+  const size_t end = name.find_last_not_of("0123456789");
+  return end != std::string::npos && end + 1 < name.size() && end > 0 && name[end] == '-' ? name.substr(0, end) : name;
+}
+
+std::vector<Group> grouped_sections(const client::Status& status) {
+  std::vector<Group> groups;
+  for (const client::Section& section : status.sections) {
+    const std::string stem = stem_of(section.name);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& known) { return known.title == stem; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {stem, {}, {}});
+    group->sections.push_back(&section);
+    for (const auto& [name, value] : section.fields)
+      if (std::find(group->fields.begin(), group->fields.end(), name) == group->fields.end()) group->fields.push_back(name);
+  }
+  return groups;
+}
+
+const std::variant<uint64_t, std::string>* find_field(const client::Section& section, const std::string& name) {
+  for (const auto& [known, value] : section.fields)
+    if (known == name) return &value;
+  return nullptr;
+}
+
+// Returns whether the field says nothing in any of the group's sections.
+bool is_idle(const Group& group, const std::string& field) {
+  return std::all_of(group.sections.begin(), group.sections.end(), [&](const client::Section* section) {
+    const auto* value = find_field(*section, field);
+    if (!value) return true;
+    const auto* number = std::get_if<uint64_t>(value);
+    return number ? *number == 0 : std::get<std::string>(*value).empty();
+  });
+}
+
+std::string field_text(const client::Section& section, const std::string& name) {
+  const auto* value = find_field(section, name);
+  if (!value) return "";
+  if (const auto* text = std::get_if<std::string>(value)) return *text;
+  const uint64_t number = std::get<uint64_t>(*value);
+  const std::string_view view(name);
+  const bool bytes = view.substr(0, 6) == "bytes_" || (view.size() > 6 && view.substr(view.size() - 6) == "_bytes");
+  return bytes ? bytes_text(number) : grouped(number);
 }
 
 }  // namespace
@@ -94,19 +135,35 @@ std::string buckets_table(const client::Map& map, const Terminal& terminal) {
   return table.render(terminal);
 }
 
-std::string status_tables(const client::Status& status, const Terminal& terminal) {
-  size_t width = 0;  // of all sections, so that the values stand in one column
-  for (const client::Section& section : status.sections)
-    for (const auto& [name, value] : section.fields) width = std::max(width, width_of(name));
+std::string status_tables(const client::Status& status, const Terminal& terminal, bool all) {
+  const std::vector<Group> groups = grouped_sections(status);
+  // One width for the names of all tables, so that the values stand below each other.
+  size_t width = 0;
+  for (const Group& group : groups)
+    for (const std::string& field : group.fields)
+      if (all || !is_idle(group, field)) width = std::max(width, width_of(field));
   std::string text;
-  for (const client::Section& section : status.sections) {
+  size_t hidden = 0;
+  for (const Group& group : groups) {
+    std::vector<Column> columns{{group.title + std::string(width - std::min(width, width_of(group.title)), ' ')}};
+    for (const client::Section* section : group.sections)
+      columns.push_back({group.sections.size() > 1 ? section->name : "", group.sections.size() > 1 ? Align::right : Align::left});
+    Table table(std::move(columns));
+    for (const std::string& field : group.fields) {
+      if (!all && is_idle(group, field)) {
+        ++hidden;
+        continue;
+      }
+      std::vector<Cell> row{field + std::string(width - width_of(field), ' ')};
+      for (const client::Section* section : group.sections) row.emplace_back(field_text(*section, field));
+      table.add(std::move(row));
+    }
+    if (table.empty()) continue;
     if (!text.empty()) text += "\n";
-    text += paint(terminal, Style::heading, printable(section.name)) + "\n";
-    Table table({{""}, {""}, {""}});
-    for (const auto& [name, value] : section.fields)
-      table.add({" ", name + std::string(width - width_of(name), ' '), field_text(name, value)});
-    text += table.render(terminal, false);
+    text += table.render(terminal);
   }
+  if (hidden > 0)
+    text += "\n" + paint(terminal, Style::dim, counted(hidden, "counter is", "counters are") + " zero and not shown: --all") + "\n";
   return text;
 }
 

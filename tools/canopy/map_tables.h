@@ -13,6 +13,7 @@ std::string nodes_table(const client::Map& map, const Terminal& terminal);
 std::string map_table(const client::Map& map, const Terminal& terminal);
 // One line for each bucket.
 std::string buckets_table(const client::Map& map, const Terminal& terminal);
-std::string status_tables(const client::Status& status, const Terminal& terminal);
+// One table for each kind of section. Counters at zero are left out, and counted, unless `all`.
+std::string status_tables(const client::Status& status, const Terminal& terminal, bool all);
 
 }  // namespace canopy::console
