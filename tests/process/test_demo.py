@@ -1,0 +1,46 @@
+"""The demo on smaller cuts of Debian's packages: its verdict is exact, and is not when an edge is withheld."""
+import glob
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+import fabric
+
+
+class Demo(unittest.TestCase):
+    def run_demo(self, *options, status=0):
+        left = set(glob.glob(os.path.join(tempfile.gettempdir(), "canopy-demo-*")))
+        run = subprocess.run([os.path.join(fabric.root, "tools/demo"), "--build-dir", os.path.dirname(os.path.dirname(os.path.dirname(fabric.canopyd))),
+                              *options], capture_output=True, text=True, timeout=150, stdin=subprocess.DEVNULL)
+        self.assertEqual(run.returncode, status, run.stdout[-6000:] + run.stderr[-3000:])
+        self.assertEqual(set(glob.glob(os.path.join(tempfile.gettempdir(), "canopy-demo-*"))) - left, set())
+        return run.stdout
+
+    def numbers(self, out):
+        match = re.search(r"timelines compared ([\d,]+), entries ([\d,]+), edges ([\d,]+) of ([\d,]+)", out)
+        return [int(number.replace(",", "")) for number in match.groups()]
+
+    def test_a_cut_with_fanout_4(self):
+        out = self.run_demo("--packages", "2000", "--set", "tree.fanout=4")
+        self.assertIn("verdict: every timeline exact", out)
+        timelines, entries, seen, edges = self.numbers(out)
+        self.assertEqual((timelines, seen, entries), (2000, edges, 3 * edges))
+        self.assertGreater(edges, 2000)
+
+    def test_a_cut_with_capacity_100(self):
+        out = self.run_demo("--packages", "2000", "--set", "timeline.capacity=100")
+        self.assertIn("verdict: every timeline exact", out)
+        timelines, entries, _, edges = self.numbers(out)
+        self.assertEqual(timelines, 2000)
+        self.assertLess(entries, 3 * edges)  # some homes are fuller than that
+
+    def test_a_withheld_edge_is_told(self):
+        out = self.run_demo("--packages", "500", "--withhold-edge", status=1)
+        self.assertIn("verdict: NOT exact", out)
+        self.assertRegex(out, r"wrong: the home of \S+: \d+ entries, not \d+")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,54 @@
+"""A short run over every thread of three daemons, for a build with the thread sanitizer; the harness looks
+into the logs for what it found."""
+import threading
+import unittest
+
+import fabric
+from client import MSGPACK, Dealer, Push, Req, Sub, entries_of, wait_until
+
+
+class Threads(unittest.TestCase):
+    def test_load_from_many_sides_and_a_restart(self):
+        with fabric.Fabric(3, ["tree.fanout=4", "store.shards=2"]) as three:
+            authors, fans = [f"a{i}" for i in range(20)], [f"f{i}" for i in range(40)]
+            with Req(three.nodes[0].client, 60) as client:
+                pairs = [[fan, author] for fan in fans for author in authors]
+                wait_until(lambda: client.call("FOLLOW", {"pairs": pairs, "wait_ms": 5000})["active"] == len(pairs), 90)
+            errors = []
+
+            def load(node):
+                try:
+                    with Dealer(node.client, 60) as dealer, Push(node.ingest) as push, Sub(node.feed) as feed:
+                        feed.subscribe("home", fans[0])
+                        for author in authors:
+                            feed.subscribe("sent", author)
+                        for round_ in range(10):
+                            requests = [("PUBLISH", {"author": author}, b"x" * 100) for author in authors]
+                            requests += [("READ", {"entity": fan}) for fan in fans]
+                            requests += [("STATUS",), ("MAP",), ("TREE", {"entity": authors[0]}), ("NOSUCH",)]
+                            requests += [("FOLLOW", {"follower": f"{node.name}-{round_}", "author": authors[0]}),
+                                         ("UNFOLLOW", {"follower": f"{node.name}-{round_}", "author": authors[0]})]
+                            for _ in dealer.run(requests, 32):
+                                pass
+                            for author in authors[:5]:
+                                push.publish(author, b"pushed")
+                            while feed.receive(0):
+                                pass
+                except Exception as error:
+                    errors.append(repr(error))
+            threads = [threading.Thread(target=load, args=(node,), daemon=True) for node in three.nodes]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(120)
+            self.assertEqual(errors, [])
+            three.nodes[1].stop(60)
+            three.nodes[1].start()
+            three.wait_linked()
+            total = 3 * 10 * (len(authors) + 5)
+            with Req(three.nodes[2].client, 60) as client:
+                wait_until(lambda: len(entries_of(client, fans[7])) == total, 60, every=0.5, what=f"{total} entries")
+
+
+if __name__ == "__main__":
+    unittest.main()
