@@ -55,7 +55,7 @@ struct Client::Impl {
       if (!receive()) break;
     if (socket.take_disconnects() > 0) {
       while (receive()) {}  // an answer that came before the connection went
-      session.on_disconnected(one_endpoint);
+      session.on_disconnected(one_endpoint, now());
     }
     session.on_time(now());
     for (int i = 0; i < burst_max; ++i) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t rest_ms_min = 25;    // doubled with each BUSY in a row, up to the maximum
 constexpr int64_t rest_ms_max = 2000;  // unless the fabric asks for more
+constexpr Duration hold = Duration::of_ms(100);  // after a lost connection
 
 Duration wait_of(const wire::Request& request) {
   if (const auto* follow = std::get_if<wire::Follow>(&request)) return Duration::of_ms(follow->wait_ms);
@@ -51,7 +52,7 @@ Session::Ticket Session::submit(const wire::Request& request, Instant now) {
 }
 
 std::optional<Session::Ticket> Session::next_to_send() const {
-  if (ready_.empty() || in_flight_ >= settings_.in_flight_max) return std::nullopt;
+  if (held_until_ || ready_.empty() || in_flight_ >= settings_.in_flight_max) return std::nullopt;
   return *ready_.begin();
 }
 
@@ -101,7 +102,8 @@ bool Session::rest(Ticket ticket, Pending& pending, const Error& error, Instant 
   return true;
 }
 
-void Session::on_disconnected(bool only_one) {
+void Session::on_disconnected(bool only_one, Instant now) {
+  held_until_ = now + hold;
   std::vector<Ticket> lost;
   for (const auto& [ticket, pending] : pending_)
     if (pending.stage == Stage::in_flight && (pending.repeatable || only_one)) lost.push_back(ticket);
@@ -122,6 +124,7 @@ void Session::make_ready(Ticket ticket, Pending& pending) {
 }
 
 void Session::on_time(Instant now) {
+  if (held_until_ && *held_until_ <= now) held_until_.reset();
   while (!timers_.empty() && timers_.begin()->first <= now) {
     const Ticket ticket = timers_.begin()->second;
     const auto at = pending_.find(ticket);
@@ -143,6 +146,7 @@ void Session::on_time(Instant now) {
 
 Instant Session::next_time() const {
   Instant next = timers_.empty() ? Instant::never() : timers_.begin()->first;
+  if (held_until_) next = std::min(next, *held_until_);
   if (blocked_since_ && !ready_.empty()) {
     const Pending& oldest = pending_.at(*ready_.begin());
     next = std::min(next, std::max(*blocked_since_, oldest.submitted) + settings_.connect_timeout);

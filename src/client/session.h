@@ -62,7 +62,9 @@ class Session {
 
   // A connection went, and with it answers that will never come. What is safe to repeat is sent
   // again. The rest has no answer, if that was the only connection; else it waits for its deadline.
-  void on_disconnected(bool only_one);
+  // Nothing is sent for a moment: the socket hears of the loss before it drops the connection, and
+  // what it took in between would be lost without a word.
+  void on_disconnected(bool only_one, Instant now);
 
   void on_time(Instant now);
   Instant next_time() const;  // when on_time() has something to do; never() for not at all
@@ -95,7 +97,7 @@ class Session {
   std::set<Ticket> ready_;                         // oldest first
   std::set<std::pair<Instant, Ticket>> timers_;    // each pending request's deadline, and the end of a rest
   size_t in_flight_ = 0;
-  std::optional<Instant> blocked_since_;
+  std::optional<Instant> blocked_since_, held_until_;
   std::deque<Done> done_;
   uint64_t dropped_ = 0;
 };

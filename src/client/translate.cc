@@ -212,7 +212,7 @@ client::Result<client::Answer> from_wire(Session::Done done, const std::string& 
     case Session::Outcome::unreachable:
       return client::Error{Code::unreachable, "cannot connect to " + where, {}};
     case Session::Outcome::no_answer:
-      return client::Error{Code::no_answer, "no answer from " + where + " in time; it may have been done", {}};
+      return client::Error{Code::no_answer, "no answer from " + where + " in time", {}};
     case Session::Outcome::unreadable:
       return damaged(std::get<Error>(done.reply).message);
     case Session::Outcome::answered:

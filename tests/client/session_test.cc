@@ -241,7 +241,7 @@ TEST_CASE("session: what was sent once has no answer, even if no connection coul
   Talk talk;
   talk.session.submit(publish("k"), at_ms(0));
   talk.send_all();
-  talk.session.on_disconnected(true);
+  talk.session.on_disconnected(true, at_ms(0));
   talk.session.on_blocked(at_ms(100));
   talk.session.on_time(at_ms(2'100));
   const auto done = talk.session.take();
@@ -256,7 +256,10 @@ TEST_CASE("session: a lost connection repeats what is safe to repeat and ends wh
   const Ticket keyless = talk.session.submit(publish(""), at_ms(0));
   talk.send_all();
   SUBCASE("the only one") {
-    talk.session.on_disconnected(true);
+    talk.session.on_disconnected(true, at_ms(0));
+    CHECK(talk.session.next_time() == at_ms(100));
+    CHECK(talk.send_all().empty());
+    talk.session.on_time(at_ms(100));
     const auto done = talk.session.take();
     REQUIRE(done);
     CHECK(done->ticket == keyless);
@@ -264,7 +267,8 @@ TEST_CASE("session: a lost connection repeats what is safe to repeat and ends wh
     CHECK(talk.send_all() == std::vector<Ticket>{read, keyed});
   }
   SUBCASE("one of several: the publish may be at another node") {
-    talk.session.on_disconnected(false);
+    talk.session.on_disconnected(false, at_ms(0));
+    talk.session.on_time(at_ms(100));
     CHECK(talk.send_all() == std::vector<Ticket>{read, keyed});
     talk.answer(keyless, wire::PublishResult{{wire::Published{MessageId(7), 1}}, false}, at_ms(5));
     const auto done = talk.session.take();

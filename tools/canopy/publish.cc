@@ -36,7 +36,12 @@ int run_publish(const Globals& globals, PublishArgs args) {
   }
   return with_client(globals, [&](client::Client& client) {
     const auto published = client.publish({args.author, args.body, args.type, args.key});
-    if (!published) return complain(globals, published.error());
+    if (!published) {
+      const int status = complain(globals, published.error());
+      if (published.error().code == client::Code::no_answer && args.key.empty())
+        warn(globals, "it may be published all the same; with --key it is safe to ask again");
+      return status;
+    }
     if (globals.json)
       say(json_of(*published));
     else

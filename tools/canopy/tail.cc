@@ -98,7 +98,7 @@ class Tail {
   }
 
   void rest(const client::Error& error) {
-    if (!resting_) warn(globals_, fmt::format("{}; waiting for it", error.message));
+    if (!resting_) warn(globals_, error.from_fabric() ? fmt::format("{}; waiting", error.message) : "no answer from the fabric; waiting for it");
     resting_ = true;
     const auto until = std::chrono::steady_clock::now() + std::max(error.retry_after, 500ms);
     while (!interrupted() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(50ms);
