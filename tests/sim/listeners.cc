@@ -1,0 +1,139 @@
+#include "sim/listeners.h"
+
+#include "base/hash.h"
+#include "wire/value.h"
+
+namespace canopy::sim {
+
+// ---- tails
+
+Tails::Tails(const Scenario& scenario, Schedule& schedule, Workload& workload, Clients& clients, const Model& model,
+             const Checker& checker, uint64_t seed)
+    : schedule_(schedule), workload_(workload), clients_(clients), model_(model), checker_(checker), random_(seed) {
+  for (uint32_t i = 0; i < scenario.tails; ++i) tails_[static_cast<Entity>(random_.below(scenario.entities))];
+}
+
+void Tails::start() {
+  running_ = true;
+  for (const auto& [entity, tail] : tails_) poll(entity);
+}
+
+void Tails::poll(Entity entity) {
+  Tail& tail = tails_.at(entity);
+  if (!running_ || tail.asking) return;
+  tail.asking = true;
+  wire::Read request;
+  request.entities.push_back(model_.name(entity));
+  request.after = tail.cursor;
+  request.limit = 1 + static_cast<uint32_t>(random_.below(30));
+  request.wait_ms = static_cast<uint32_t>(random_.below(2'500));
+  clients_.ask(workload_.any_machine(), request, [this, entity, sent = schedule_.now()](const Outcome& outcome) {
+    tails_.at(entity).asking = false;
+    const auto* result = std::get_if<wire::ReadResult>(&outcome.reply);
+    const auto* page = result ? std::get_if<wire::TimelinePage>(&result->pages.at(0)) : nullptr;
+    if (page) take(entity, *page, sent);
+    schedule_.after(page ? Duration{1'000} : Duration::of_ms(200), [this, entity] { poll(entity); });
+  });
+}
+
+void Tails::take(Entity entity, const wire::TimelinePage& page, Instant sent) {
+  Tail& tail = tails_.at(entity);
+  tail.truncated |= page.truncated;
+  for (const Seen& seen : checker_.check_page(wire::Timeline::home, entity, page, true, sent)) {
+    if (seen.position <= tail.cursor) throw Violation("a page keeps to its cursor", "tail of " + model_.name(entity));
+    tail.cursor = seen.position;
+    if (!tail.seen.insert(seen.id).second)
+      throw Violation("nothing is doubled", "tail of " + model_.name(entity) + " saw twice " + seen.publish->body);
+  }
+}
+
+void Tails::check(Entity entity, const std::vector<Seen>& home) const {
+  const Tail& tail = tails_.at(entity);
+  if (tail.truncated) return;
+  for (const Seen& seen : home)
+    if (!tail.seen.contains(seen.id))
+      throw Violation("a long poll is a complete tail", "that of " + model_.name(entity) + " missed " + seen.publish->body);
+}
+
+// ---- live feeds
+
+Feeds::Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const Model& model, uint64_t seed)
+    : scenario_(scenario), schedule_(schedule), trace_(trace), model_(model) {
+  Random random(seed);
+  for (uint32_t i = 0; i < scenario.feeds; ++i) {
+    Feed feed;
+    feed.timeline = random.chance(70) ? wire::Timeline::home : wire::Timeline::sent;
+    feed.entity = static_cast<Entity>(random.below(scenario.entities));
+    feeds_[wire::feed_topic(feed.timeline, model_.name(feed.entity))] = feed;
+  }
+}
+
+void Feeds::subscribe(Machine& machine) {
+  for (auto& [topic, feed] : feeds_) {
+    if (feed.machine != SIZE_MAX && feed.machine != machine.index()) continue;
+    if (feed.machine == SIZE_MAX && !machine.find(bucket_of(model_.name(feed.entity), scenario_.settings.bucket_count))) continue;
+    feed.machine = machine.index();
+    feed.based = false;
+    machine.on_feed_subscription(topic, true);
+  }
+}
+
+void Feeds::on_ended(const Machine& machine) {
+  for (auto& [topic, feed] : feeds_)
+    if (feed.machine == machine.index()) feed.based = false;
+}
+
+Feeds::Head Feeds::decode(const wire::FeedFrames& frames) const {
+  Head head;
+  wire::Document document;
+  const auto parsed = wire::parse_msgpack("head", frames.head, wire::ParseLimits{}, document);
+  if (!parsed || !document.root().is(wire::Kind::map)) throw Violation("a live entry can be read", frames.topic);
+  const wire::Value root = document.root();
+  for (size_t i = 0; i < root.size(); ++i) {
+    wire::Value key = root.first();
+    for (size_t k = 0; k < 2 * i; ++k) key = key.next();
+    const wire::Value value = key.next();
+    if (key.string() == "position") head.position = Position(value.number());
+    if (key.string() == "prev") head.prev = Position(value.number());
+    if (key.string() == "id") head.id = MessageId(value.number());
+    if (key.string() == "beat") head.beat = value.boolean();
+  }
+  return head;
+}
+
+void Feeds::on_feed(const wire::FeedFrames& frames) {
+  trace_.add(schedule_.now(), "feed", hash64(frames.topic), hash64(frames.head));
+  const auto at = feeds_.find(frames.topic);
+  if (at == feeds_.end()) throw Violation("only what is subscribed comes", frames.topic);
+  Feed& feed = at->second;
+  const Head head = decode(frames);
+  if (!head.beat) return on_entry(feed, head, frames.body);
+  ++beats_;
+  if (feed.based && head.position > feed.last && scenario_.home_entries_max >= 1u << 20)
+    throw Violation("a live feed shows what it lost", frames.topic + " lost its newest before a beat");
+  if (!feed.based || head.position > feed.last) feed.last = head.position;
+  feed.based = true;
+}
+
+void Feeds::on_entry(Feed& feed, const Head& head, const std::string& body) {
+  ++entries_;
+  const std::string where = "feed of " + model_.name(feed.entity) + ": ";
+  const Publish& publish = model_.by_body(body);
+  if (publish.acked() && publish.id != head.id) throw Violation("a message keeps its id", where + body);
+  if (!feed.seen.insert(head.id).second) throw Violation("nothing is doubled", where + body);
+  if (feed.based && head.position <= feed.last) throw Violation("a live feed is in order", where + body);
+  if (head.prev >= head.position) throw Violation("a live feed is in order", where + "prev of " + body);
+  if (feed.based && head.prev > feed.last && scenario_.home_entries_max >= 1u << 20)
+    throw Violation("a live feed shows every entry", where + "something is missing before " + body);
+  feed.last = head.position;
+  feed.based = true;
+  if (feed.timeline == wire::Timeline::sent) {
+    if (publish.author != feed.entity) throw Violation("sent holds one's own messages", where + body);
+    return;
+  }
+  const Pair& pair = model_.pair(feed.entity, publish.author);
+  if (pair.state == Pair::State::no && !pair.busy && pair.changed_at < schedule_.now())
+    throw Violation("nobody gets what he does not follow", where + body);
+}
+
+}  // namespace canopy::sim

@@ -1,0 +1,205 @@
+// sim-run: runs seeds of the simulator, replays one, or looks whether every planted bug is found.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/planted.h"
+#include "sim/sim.h"
+
+namespace canopy::sim {
+namespace {
+
+constexpr uint64_t last_lines = 60;
+
+const std::vector<std::string> planted_bugs = {
+    "duplicate check off", "gap applied", "reply before commit", "pending set not written", "warm list out of order",
+    "welcome of an old generation taken", "mark not in the same commit", "letter repeated", "relay forgets a leaf"};
+
+struct Arguments {
+  uint64_t first = 1, last = 500;
+  bool trace = false, twice = false, list_planted = false, find_planted = false, verbose = false;
+  std::string plant;
+};
+
+// An ASSERT of the code ends the process: say where the run stood.
+const Simulation* running = nullptr;
+uint64_t running_seed = 0;
+
+void print_failure(const char* rule) {
+  std::fprintf(stderr, "\nseed %llu failed at %.6f s of virtual time\n", static_cast<unsigned long long>(running_seed),
+               static_cast<double>(running->trace().last_at().us) / 1e6);
+  std::fprintf(stderr, "scenario: %s\n", describe(scenario_of(running_seed)).c_str());
+  std::fprintf(stderr, "the last lines of its trace:\n");
+  running->trace().print_last(stderr, last_lines);
+  std::fprintf(stderr, "violated: %s\nreplay: sim-run --seed %llu --trace\n", rule,
+               static_cast<unsigned long long>(running_seed));
+}
+
+extern "C" void on_abort(int) {
+  if (running) print_failure("an assertion, see above");
+  std::_Exit(1);
+}
+
+// Returns false when a rule was violated.
+bool run_seed(uint64_t seed, bool trace, Totals& totals, uint64_t& hash) {
+  const Scenario scenario = scenario_of(seed);
+  if (trace) std::printf("scenario: %s\n", describe(scenario).c_str());
+  Simulation simulation(scenario, trace ? stdout : nullptr);
+  running = &simulation;
+  running_seed = seed;
+  bool good = true;
+  try {
+    simulation.run();
+    totals.add(simulation.totals());
+  } catch (const Violation& violation) {
+    print_failure(violation.what());
+    good = false;
+  }
+  hash = simulation.trace().hash();
+  running = nullptr;
+  return good;
+}
+
+int run_seeds(const Arguments& arguments) {
+  Totals totals;
+  const auto begin = std::chrono::steady_clock::now();
+  for (uint64_t seed = arguments.first; seed <= arguments.last; ++seed) {
+    uint64_t hash = 0, again = 0;
+    const auto seed_begin = std::chrono::steady_clock::now();
+    if (!run_seed(seed, arguments.trace, totals, hash)) return 1;
+    // A few seeds twice: a run must be a function of its seed.
+    if (arguments.twice || seed % 50 == 1) {
+      Totals ignored;
+      if (!run_seed(seed, false, ignored, again)) return 1;
+      if (again != hash) {
+        std::fprintf(stderr, "seed %llu ran in two ways: trace hashes %016llx and %016llx\n",
+                     static_cast<unsigned long long>(seed), static_cast<unsigned long long>(hash),
+                     static_cast<unsigned long long>(again));
+        return 1;
+      }
+    }
+    if (arguments.verbose)
+      std::printf("seed %llu hash %016llx %.3f s\n", static_cast<unsigned long long>(seed),
+                  static_cast<unsigned long long>(hash),
+                  std::chrono::duration<double>(std::chrono::steady_clock::now() - seed_begin).count());
+  }
+  std::printf("%s", totals.describe().c_str());
+  std::printf("seeds %llu..%llu passed in %.1f s\n", static_cast<unsigned long long>(arguments.first),
+              static_cast<unsigned long long>(arguments.last),
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  const auto missing = totals.missing();
+  if (arguments.last - arguments.first + 1 < 100 || missing.empty()) return 0;
+  for (const std::string& name : missing) std::fprintf(stderr, "never happened in the whole set: %s\n", name.c_str());
+  return 1;
+}
+
+#ifdef CANOPY_PLANTED_BUGS
+// A child runs the seeds with the bug until one of them fails. Returns that seed; 0: none did.
+uint64_t find_bug(const std::string& bug, const Arguments& arguments) {
+  int ends[2];
+  if (pipe(ends) != 0) return 0;
+  const pid_t child = fork();
+  if (child == 0) {
+    if (!arguments.verbose && !std::freopen("/dev/null", "w", stderr)) std::_Exit(2);
+    plant(bug);
+    Totals totals;
+    for (uint64_t seed = arguments.first; seed <= arguments.last; ++seed) {
+      uint64_t hash = 0;
+      if (write(ends[1], &seed, sizeof seed) != sizeof seed) std::_Exit(2);
+      if (!run_seed(seed, false, totals, hash)) std::_Exit(1);
+    }
+    std::_Exit(0);
+  }
+  close(ends[1]);
+  uint64_t seed = 0, read_seed = 0;
+  while (read(ends[0], &read_seed, sizeof read_seed) == sizeof read_seed) seed = read_seed;
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : seed;
+}
+
+int find_planted(const Arguments& arguments) {
+  int missed = 0;
+  for (const std::string& bug : planted_bugs) {
+    if (!arguments.plant.empty() && arguments.plant != bug) continue;
+    const uint64_t seed = find_bug(bug, arguments);
+    if (seed > 0) std::printf("%-36s found by seed %llu\n", bug.c_str(), static_cast<unsigned long long>(seed));
+    else std::printf("%-36s NOT FOUND\n", bug.c_str());
+    std::fflush(stdout);
+    missed += seed == 0;
+  }
+  return missed > 0 ? 1 : 0;
+}
+#endif
+
+[[noreturn]] void usage() {
+  std::fprintf(stderr, "usage: sim-run [--seeds A..B] [--seed N] [--trace] [--twice] [--verbose]\n"
+                       "               [--plant NAME] [--list-planted] [--find-planted]\n");
+  std::exit(2);
+}
+
+Arguments parse(int argc, char** argv) {
+  Arguments arguments;
+  const auto value = [&](int& i) -> std::string {
+    if (i + 1 >= argc) usage();
+    return argv[++i];
+  };
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (name == "--seeds") {
+      const std::string range = value(i);
+      const size_t dots = range.find("..");
+      if (dots == std::string::npos) usage();
+      arguments.first = std::strtoull(range.c_str(), nullptr, 10);
+      arguments.last = std::strtoull(range.c_str() + dots + 2, nullptr, 10);
+    } else if (name == "--seed") {
+      arguments.first = arguments.last = std::strtoull(value(i).c_str(), nullptr, 10);
+    } else if (name == "--plant") {
+      arguments.plant = value(i);
+    } else if (name == "--trace") {
+      arguments.trace = true;
+    } else if (name == "--twice") {
+      arguments.twice = true;
+    } else if (name == "--verbose") {
+      arguments.verbose = true;
+    } else if (name == "--list-planted") {
+      arguments.list_planted = true;
+    } else if (name == "--find-planted") {
+      arguments.find_planted = true;
+    } else {
+      usage();
+    }
+  }
+  return arguments;
+}
+
+int run(const Arguments& arguments) {
+  std::signal(SIGABRT, on_abort);
+  if (arguments.list_planted) {
+    for (const std::string& bug : planted_bugs) std::printf("%s\n", bug.c_str());
+    return 0;
+  }
+#ifdef CANOPY_PLANTED_BUGS
+  if (arguments.find_planted) return find_planted(arguments);
+  plant(arguments.plant);
+#else
+  if (arguments.find_planted || !arguments.plant.empty()) {
+    std::fprintf(stderr, "built without -Dplanted_bugs=true\n");
+    return 2;
+  }
+#endif
+  return run_seeds(arguments);
+}
+
+}  // namespace
+}  // namespace canopy::sim
+
+int main(int argc, char** argv) { return canopy::sim::run(canopy::sim::parse(argc, argv)); }

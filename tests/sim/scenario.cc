@@ -1,0 +1,83 @@
+#include "sim/scenario.h"
+
+namespace canopy::sim {
+namespace {
+
+uint32_t between(Random& random, uint32_t least, uint32_t most) {
+  return least + static_cast<uint32_t>(random.below(most - least + 1));
+}
+
+Duration ms_between(Random& random, uint32_t least, uint32_t most) { return Duration::of_ms(between(random, least, most)); }
+
+void choose_fabric(Random& random, Scenario& s) {
+  s.nodes = random.chance(12) ? 1 : between(random, 2, 4);
+  s.shards = between(random, 1, 2);
+  s.settings.name = "sim";
+  s.settings.bucket_count = 8u << random.below(3);
+  s.settings.fanout = between(random, 2, 4);
+  s.settings.capacity = random.chance(40) ? between(random, 5, 20) : 800;
+  s.settings.stream_retention = random.chance(20) ? between(random, 3, 12) : 10'000;
+  if (random.chance(15)) s.settings.deliveries_max = between(random, 30, 120) * 64;
+  if (random.chance(20)) s.home_entries_max = between(random, 10, 60);
+  if (random.chance(20)) s.active_window = ms_between(random, 300, 3'000);
+}
+
+void choose_faults(Random& random, Scenario& s) {
+  if (random.chance(6)) return;  // nothing ever fails
+  if (random.chance(70)) {
+    s.links.drop_percent = between(random, 0, 15);
+    s.links.repeat_percent = between(random, 0, 15);
+    s.links.late_percent = between(random, 0, 20);
+    s.links.delay_max = ms_between(random, 1, 60);
+    s.links.late_max = ms_between(random, 20, 1'500);
+  }
+  if (random.chance(65)) s.crash_every = ms_between(random, 400, 4'000);
+  if (random.chance(60)) s.cut_every = ms_between(random, 400, 4'000);
+  if (random.chance(40)) s.stall_every = ms_between(random, 300, 3'000);
+  if (random.chance(45)) s.disk_every = ms_between(random, 200, 2'500);
+  if (random.chance(40)) s.late_answers_percent = between(random, 1, 8);
+  s.faults_at_birth = random.chance(25);
+}
+
+}  // namespace
+
+Scenario scenario_of(uint64_t seed) {
+  Random random(seed * 0x9e3779b97f4a7c15 + 1);
+  Scenario s;
+  s.seed = seed;
+  choose_fabric(random, s);
+  s.entities = between(random, 20, 60);
+  s.follows_each = between(random, 1, 6);
+  s.celebrities = between(random, 0, 3);
+  s.rounds = between(random, 1, 3);
+  s.faults = ms_between(random, 2'000, 5'000);
+  s.operations_per_second = between(random, 15, 70);
+  s.tails = between(random, 0, 5);
+  s.feeds = between(random, 0, 6);
+  if (random.chance(3)) {  // a few are long
+    s.rounds = between(random, 3, 5);
+    s.faults = ms_between(random, 8'000, 20'000);
+  }
+  choose_faults(random, s);
+  s.overlay_bytes_max = between(random, 1, 64) << 10;
+  s.journal_bytes_max = between(random, 16, 256) << 10;
+  s.slice_bytes = between(random, 1, 16) << 10;
+  s.checkpoint_percent = random.chance(50) ? between(random, 1, 20) : 0;
+  s.unfollow_all = random.chance(25);
+  return s;
+}
+
+std::string describe(const Scenario& s) {
+  const auto number = [](const char* name, uint64_t v) { return std::string(" ") + name + "=" + std::to_string(v); };
+  const auto ms = [&](const char* name, Duration d) { return number(name, static_cast<uint64_t>(d.ms())); };
+  return "nodes=" + std::to_string(s.nodes) + number("shards", s.shards) + number("buckets", s.settings.bucket_count) +
+         number("fanout", s.settings.fanout) + number("capacity", s.settings.capacity) +
+         number("retention", s.settings.stream_retention) + number("deliveries_max", s.settings.deliveries_max) +
+         number("home_entries_max", s.home_entries_max) + number("entities", s.entities) + number("rounds", s.rounds) +
+         ms("faults_ms", s.faults) + number("operations_s", s.operations_per_second) + number("tails", s.tails) +
+         number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
+         number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
+         ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth);
+}
+
+}  // namespace canopy::sim

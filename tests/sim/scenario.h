@@ -1,0 +1,49 @@
+// What a seed means: the fabric, its limits, the workload and the faults of one run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "map/map.h"
+
+namespace canopy::sim {
+
+struct LinkFaults {
+  uint32_t drop_percent = 0, repeat_percent = 0;
+  uint32_t late_percent = 0;               // frames that take up to `late_max`
+  Duration delay_max = Duration::of_ms(2), late_max = Duration::of_ms(500);
+};
+
+struct Scenario {
+  uint64_t seed = 0;
+  uint32_t nodes = 3, shards = 1;
+  map::FabricSettings settings;
+  uint32_t entities = 30, follows_each = 4, celebrities = 2;
+  uint32_t rounds = 2;                     // of faults, each with its healing
+  Duration faults = Duration::of_s(6);     // how long each
+  uint32_t operations_per_second = 40;
+  uint32_t tails = 4, feeds = 4;           // long polls that never end; live feeds
+
+  LinkFaults links;
+  bool faults_at_birth = false;            // the fabric forms under faults
+  // Mean times between faults of one kind; 0: none.
+  Duration crash_every, cut_every, stall_every, disk_every;
+  uint32_t late_answers_percent = 0;       // a client gives up before the answer
+
+  // Of stores, buckets and shards.
+  size_t overlay_bytes_max = 64u << 10, journal_bytes_max = 256u << 10, slice_bytes = 16u << 10;
+  uint32_t checkpoint_percent = 5;         // chance of one after a cycle
+  size_t home_entries_max = 1u << 20;
+  Duration active_window = Duration::of_s(3600);
+  bool unfollow_all = false;               // at the end everybody unfollows everybody
+
+  // What a home may lack without fault.
+  bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }
+};
+
+Scenario scenario_of(uint64_t seed);
+std::string describe(const Scenario& scenario);
+
+}  // namespace canopy::sim

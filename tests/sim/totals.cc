@@ -1,0 +1,55 @@
+#include "sim/sim.h"
+
+namespace canopy::sim {
+namespace {
+
+// All that is counted, once, for sums, prints and the question what never happened.
+template <class T, class F>
+void each(T& t, F f) {
+  auto& m = t.machines;
+  auto& b = m.buckets;
+  f("starts", m.starts), f("crashes", m.crashes);
+  f("crashes between commit and send", m.crashes_between_commit_and_send);
+  f("crashes between the commits of two shards", m.crashes_between_shards);
+  f("failed commits", m.commits_failed), f("aborted batches", m.batches_aborted), f("cycles", m.cycles);
+  f("checkpoints", m.checkpoints), f("sends lost in crashes", m.outs_lost);
+  f("publishes", b.publishes), f("follows", b.follows), f("unfollows", b.unfollows), f("reads", b.reads);
+  f("deliveries", b.deliveries), f("repeats", b.repeats), f("parks", b.parks);
+  f("fetches", b.fetches), f("fetched", b.fetched), f("tails", b.tails), f("letters", b.letters);
+  f("letter repeats", b.letter_repeats), f("letter gaps", b.letter_gaps);
+  f("forwards", m.forwards), f("repeated forwards", m.forwards_repeated), f("frames timed out", m.frames_timed_out);
+  f("sessions ended", m.sessions_ended), f("late answers", m.late_answers), f("relayed letters", m.relayed);
+  f("frames sent", t.network.sent), f("frames dropped", t.network.dropped), f("frames repeated", t.network.repeated);
+  f("frames late", t.network.late), f("frames cut", t.network.cut), f("frames held", t.network.held);
+  f("requests", t.clients.asked), f("requests done", t.clients.done), f("requests untouched", t.clients.untouched);
+  f("requests of unknown outcome", t.clients.unknown), f("requests given up", t.clients.given_up);
+  f("messages", t.publishes), f("homes checked", t.homes_checked), f("entries checked", t.entries_checked);
+  f("live entries", t.feed_entries), f("live beats", t.feed_beats), f("trees of three levels", t.trees_deep);
+}
+
+}  // namespace
+
+void Totals::add(const Totals& other) {
+  runs += other.runs;
+  events += other.events;
+  std::vector<uint64_t> more;
+  each(other, [&](const char*, const uint64_t& v) { more.push_back(v); });
+  size_t i = 0;
+  each(*this, [&](const char*, uint64_t& v) { v += more[i++]; });
+}
+
+std::vector<std::string> Totals::missing() const {
+  std::vector<std::string> names;
+  each(*this, [&](const char* name, const uint64_t& v) {
+    if (v == 0) names.emplace_back(name);
+  });
+  return names;
+}
+
+std::string Totals::describe() const {
+  std::string text = std::to_string(runs) + " runs, " + std::to_string(events) + " events\n";
+  each(*this, [&](const char* name, const uint64_t& v) { text += "  " + std::string(name) + ": " + std::to_string(v) + "\n"; });
+  return text;
+}
+
+}  // namespace canopy::sim
