@@ -22,7 +22,10 @@ int run_lookup(const Globals& globals, const std::string& entity) {
       return exit_ok;
     }
     std::string backups;
-    for (const std::string& backup : place->backups) backups += (backups.empty() ? "" : ", ") + backup;
+    for (const std::string& backup : place->backups) {
+      if (!backups.empty()) backups += ", ";
+      backups += backup;
+    }
     Table card({{"field"}, {"value"}});
     card.add({{"entity", Style::heading}, place->entity});
     card.add({{"bucket", Style::heading}, fmt::format("{} (epoch {})", place->bucket, place->epoch)});

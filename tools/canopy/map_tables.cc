@@ -32,7 +32,10 @@ Cell state_cell(const std::string& state) {
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  for (const std::string& name : names) {
+    if (!text.empty()) text += ", ";
+    text += name;
+  }
   return text;
 }
 
@@ -162,8 +165,10 @@ std::string status_tables(const client::Status& status, const Terminal& terminal
     if (!text.empty()) text += "\n";
     text += table.render(terminal);
   }
-  if (hidden > 0)
-    text += "\n" + paint(terminal, Style::dim, counted(hidden, "counter is", "counters are") + " zero and not shown: --all") + "\n";
+  if (hidden > 0) {
+    const std::string note = counted(hidden, "counter is", "counters are") + " zero and not shown: --all";
+    text += fmt::format("\n{}\n", paint(terminal, Style::dim, note));
+  }
   return text;
 }
 
