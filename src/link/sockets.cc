@@ -50,8 +50,9 @@ void free_string(void*, void* string) {  // on ZeroMQ's thread, after the last b
 zmq::message_t to_message(std::string bytes) {
   if (bytes.size() < no_copy_bytes_min) return zmq::message_t(bytes.data(), bytes.size());
   auto* kept = new std::string(std::move(bytes));
+  zmq::message_t message(kept->data(), kept->size(), free_string, kept);
   handed_over(kept);
-  return zmq::message_t(kept->data(), kept->size(), free_string, kept);
+  return message;
 }
 
 // An IPv6 socket (ZMQ_IPV6) that is bound to an IPv4 address says tcp://[::ffff:127.0.0.1]:7700.
