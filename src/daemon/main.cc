@@ -3,10 +3,12 @@
 // Exit status: 0 after SIGTERM or SIGINT; 1 when the machine fails; 2 for a wrong setting or option.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
 
+#include "base/planted.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 
@@ -55,6 +57,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef CANOPY_PLANTED_BUGS
+  if (const char* bug = std::getenv("CANOPY_PLANT")) canopy::plant(bug);  // for tests/process
+#endif
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/planted.h"
 
 namespace canopy::store {
 namespace {
@@ -71,7 +72,8 @@ int open_env(const std::string& path, uint64_t map_size, MDB_env*& env) {
   if (rc != 0) return rc;
   rc = mdb_env_set_maxdbs(env, 2);
   if (rc == 0) rc = mdb_env_set_mapsize(env, map_size);
-  if (rc == 0) rc = mdb_env_open(env, path.c_str(), env_flags, file_mode);
+  const unsigned flags = env_flags | (planted("commit without sync") ? MDB_NOSYNC : 0u);
+  if (rc == 0) rc = mdb_env_open(env, path.c_str(), flags, file_mode);
   if (rc == 0) return 0;
   mdb_env_close(env);
   env = nullptr;
