@@ -90,6 +90,7 @@ Root& Roots::load(EntityNo entity, std::string_view name, const store::Reader& r
     root.kept = StreamNo(in.be64());
     ASSERT(in.done() && version == root_record_version);
   }
+  root.before = root.last;
   root.leaves = leaves_of(entity, reader);
   return roots_.emplace(entity, std::move(root)).first->second;
 }
@@ -176,7 +177,7 @@ void Roots::on_leave(EntityNo entity, std::string_view name, BucketId leaf, cons
 void Roots::on_pushed(EntityNo entity, std::string_view name, StreamNo no, const std::vector<BucketId>& not_taken,
                       Now now, const store::Reader& reader) {
   Root& root = load(entity, name, reader);
-  if (root.in_flight > 0) --root.in_flight;
+  if (no > root.before && root.in_flight > 0) --root.in_flight;
   // Not pending: every leaf has acknowledged since (the push began before the bucket was opened anew).
   if (!root.pending) return;
   for (const BucketId leaf : not_taken) {

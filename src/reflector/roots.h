@@ -29,7 +29,8 @@ struct Root {
   // In RAM only.
   wire::Route route;               // plan_tree of `leaves`, for the map of `planned`
   bool planned = false;
-  uint32_t in_flight = 0;          // pushes that have not ended
+  StreamNo before;                 // `last` when this was read from the store: pushes up to it are not counted
+  uint32_t in_flight = 0;          // pushes of later numbers that have not ended
   std::map<BucketId, StreamNo> owed;  // leaf → the highest number that it has not acknowledged
   Instant tail_at = Instant::never();
   uint32_t tail_tries = 0;
