@@ -151,15 +151,27 @@ struct Shard::Impl {
   void undo(Now now) {
     ++commits_refused;
     for (const BucketId id : touched) buckets.at(id)->reopen(store, now);
-    std::set<uint64_t> busy;
-    for (const auto& out : held)
-      if (const auto* a = std::get_if<Answer>(&out)) busy.insert(a->ask);
+    std::set<uint64_t> busy, asked_now;
+    for (const auto& [ask, id] : asks) asked_now.insert(ask);
+    std::vector<Out> out;
+    for (auto& h : held) {
+      auto* const a = std::get_if<Answer>(&h);
+      if (!a) continue;
+      auto* const follow = std::get_if<wire::FollowResult>(&a->reply);
+      if (!follow || asked_now.contains(a->ask)) {
+        busy.insert(a->ask);
+        continue;
+      }
+      // Its edges are in an earlier batch; only what it waited for may be undone.
+      for (auto& state : follow->states)
+        if (std::holds_alternative<wire::FollowState>(state)) state = wire::FollowState::pending;
+      out.push_back(std::move(*a));
+    }
     for (const auto& [ask, id] : asks) {
       bucket::Effects effects;
       buckets.at(id)->step(Forget{ask, id}, 0, now, store, effects);
       busy.insert(ask);
     }
-    std::vector<Out> out;
     size_t delivery = 0;
     for (auto& h : held)
       if (auto* d = std::get_if<Delivered>(&h)) out.push_back(Delivered{d->ticket, delivered_leaves[delivery++]});
@@ -220,7 +232,11 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
     std::visit([&](auto& event) { shard.on(event, now); }, in);
   }
   for (auto& [id, bucket] : shard.buckets)
-    if (bucket->next_deadline() <= now.instant) shard.tick(*bucket, id, now);
+    if (bucket->next_deadline() <= now.instant) {
+      shard.tick(*bucket, id, now);
+      // What this tick put off must be done before the next event: a timeline that it dropped is open again.
+      while (bucket->due_at_once()) shard.tick(*bucket, id, now);
+    }
   if (shard.report_at <= now.instant) shard.report(now);
 
   if (planted("reply before commit")) {
