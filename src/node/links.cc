@@ -50,9 +50,13 @@ std::vector<Links::Change> Links::on_hello(Now now, wire::Hello hello, uint64_t 
     }
     peer = &connect(hello.link, now.instant, out);
   }
-  if (std::find(peer->retired.begin(), peer->retired.end(), hello.boot) != peer->retired.end()) {
-    ++counters_.hellos_of_old_boot;
-    return changes;
+  if (const auto old = std::find(peer->retired.begin(), peer->retired.end(), hello.boot); old != peer->retired.end()) {
+    // A late Hello, unless the boot that we hold for newer is silent: then that one was the late one.
+    if (now.instant - peer->heard <= session_timeout) {
+      ++counters_.hellos_of_old_boot;
+      return changes;
+    }
+    peer->retired.erase(old);
   }
   const bool unknown = peer->hello.boot != hello.boot;
   if (unknown) take_boot(*peer, hello.boot, changes);
