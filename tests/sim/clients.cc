@@ -79,7 +79,11 @@ void Clients::end(uint64_t operation, Outcome outcome) {
   if (node.mapped().given_up) return;
   ++(outcome.ended == Ended::done ? counters_.done : outcome.ended == Ended::untouched ? counters_.untouched : counters_.unknown);
   // What the caller asks next must not run inside the machine that has just answered.
-  schedule_.after(Duration{100}, [done = std::move(node.mapped().done), outcome = std::move(outcome)] { done(outcome); });
+  ++telling_;
+  schedule_.after(Duration{100}, [this, done = std::move(node.mapped().done), outcome = std::move(outcome)] {
+    --telling_;
+    done(outcome);
+  });
 }
 
 }  // namespace canopy::sim

@@ -35,8 +35,10 @@ class Clients {
   void on_answer(size_t machine, uint64_t operation, const wire::ReplyFrames& frames);
   void on_ended(size_t machine);   // its process is gone: what was asked of it has an unknown outcome
 
+  // Says in the trace what the last request was about, or how it ended.
+  void note(const char* what, uint64_t a, uint64_t b, uint64_t c = 0) { trace_.add(schedule_.now(), what, a, b, c); }
   void give_up_percent(uint32_t percent) { give_up_percent_ = percent; }
-  size_t open() const { return open_.size(); }
+  size_t open() const { return open_.size() + telling_; }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -53,6 +55,7 @@ class Clients {
   Random random_;
   uint64_t last_ = 0;
   std::map<uint64_t, Open> open_;
+  size_t telling_ = 0;             // answers on their way to who asked
   uint32_t give_up_percent_ = 0;
   Counters counters_;
 };

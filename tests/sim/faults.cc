@@ -41,6 +41,7 @@ void Simulation::crash_one() {
 
 void Simulation::on_ended(size_t index) {
   clients_.on_ended(index);
+  network_.forget(index);
   feeds_.on_ended(*machines_[index]);
   schedule_.after(between_ms(20, random_.chance(20) ? 4'000 : 800), [this, index] {
     machines_[index]->start();

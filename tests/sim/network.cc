@@ -57,6 +57,11 @@ void Network::open(size_t from, size_t to) {
   for (std::string& bytes : held) carry(from, to, std::move(bytes));
 }
 
+void Network::forget(size_t from) {
+  for (auto& [way, cut] : cuts_)
+    if (way.first == from) cut.held.clear();
+}
+
 void Network::heal() {
   while (!cuts_.empty()) open(cuts_.begin()->first.first, cuts_.begin()->first.second);
   faults_ = LinkFaults();

@@ -36,6 +36,7 @@ class Network {
   void cut(size_t from, size_t to, bool hold);
   void open(size_t from, size_t to);
   void heal();
+  void forget(size_t from);   // its process has ended: what waited in it is gone
   const Counters& counters() const { return counters_; }
 
  private:

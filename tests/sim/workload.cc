@@ -84,9 +84,11 @@ void Workload::try_publish(size_t publish, int tries_left) {
   wire::Publish request;
   request.messages.push_back(message_of(model_, model_.publish(publish)));
   model_.begin_publish(publish, schedule_.now());
+  clients_.note("publish", publish, model_.publish(publish).author);
   clients_.ask(any_machine(), std::move(request), [this, publish, tries_left](const Outcome& outcome) {
     MessageId id;
     if (const auto* result = std::get_if<wire::PublishResult>(&outcome.reply)) id = std::get<wire::Published>(result->results.at(0)).id;
+    clients_.note("publish ended", publish, id.packed(), static_cast<uint64_t>(outcome.ended));
     model_.end_publish(publish, outcome.ended, id, schedule_.now());
     // A key may be repeated whatever happened, also when it is known.
     const bool again = outcome.ended == Ended::done ? random_.chance(10) : true;
@@ -107,6 +109,7 @@ void Workload::publish_batch() {
     publishes.push_back(model_.new_publish(random_.chance(60) ? one : any_author(), random_.chance(30)));
     request.messages.push_back(message_of(model_, model_.publish(publishes.back())));
     model_.begin_publish(publishes.back(), schedule_.now());
+    clients_.note("publish of a batch", publishes.back(), model_.publish(publishes.back()).author);
   }
   clients_.ask(any_machine(), std::move(request), [this, publishes](const Outcome& outcome) {
     const auto* result = std::get_if<wire::PublishResult>(&outcome.reply);
@@ -118,6 +121,7 @@ void Workload::publish_batch() {
         if (const auto* error = std::get_if<Error>(&one_result)) ended = ended_of(*error);
         else id = std::get<wire::Published>(one_result).id;
       }
+      clients_.note("publish of a batch ended", publishes[i], id.packed(), static_cast<uint64_t>(ended));
       model_.end_publish(publishes[i], ended, id, schedule_.now());
     }
   });
@@ -131,9 +135,11 @@ void Workload::follow(Entity follower, Entity author, std::function<void(bool ac
   request.pairs.push_back({model_.name(follower), model_.name(author)});
   request.wait_ms = random_.chance(20) ? 0 : static_cast<uint32_t>(random_.below(3'000));
   model_.begin_follow(follower, author);
+  clients_.note("follow", follower, author);
   clients_.ask(any_machine(), std::move(request), [this, follower, author, then, sent = schedule_.now()](const Outcome& outcome) {
     const auto* result = std::get_if<wire::FollowResult>(&outcome.reply);
     const bool active = result && std::get<wire::FollowState>(result->states.at(0)) == wire::FollowState::active;
+    clients_.note(active ? "follow ended active" : "follow ended", follower, author, static_cast<uint64_t>(outcome.ended));
     model_.end_follow(follower, author, outcome.ended, active, sent, schedule_.now());
     if (then && running_) then(active);
   });
@@ -148,6 +154,7 @@ void Workload::follow_batch() {
     const auto pair = any_pair(Pair::State::no);
     if (!model_.may_follow(model_.pair(pair.first, pair.second), schedule_.now())) continue;
     model_.begin_follow(pair.first, pair.second);
+    clients_.note("follow of a batch", pair.first, pair.second);
     pairs.push_back(pair);
     request.pairs.push_back({model_.name(pair.first), model_.name(pair.second)});
   }
@@ -161,6 +168,7 @@ void Workload::follow_batch() {
       Ended ended = outcome.ended;
       // In the answer a failed pair has only a code, so what became of it is not known.
       if (result && std::holds_alternative<Error>(result->states.at(i))) ended = Ended::unknown;
+      clients_.note("follow of a batch ended", pairs[i].first, pairs[i].second, static_cast<uint64_t>(ended));
       model_.end_follow(pairs[i].first, pairs[i].second, ended, all_active, sent, schedule_.now());
     }
   });
@@ -171,9 +179,11 @@ void Workload::unfollow(Entity follower, Entity author, std::function<void()> th
   wire::Unfollow request;
   request.pairs.push_back({model_.name(follower), model_.name(author)});
   model_.begin_unfollow(follower, author);
+  clients_.note("unfollow", follower, author);
   clients_.ask(any_machine(), std::move(request), [this, follower, author, then, sent = schedule_.now()](const Outcome& outcome) {
     bool removed = false;
     if (const auto* result = std::get_if<wire::UnfollowResult>(&outcome.reply)) removed = std::get<bool>(result->removed.at(0));
+    clients_.note("unfollow ended", follower, author, static_cast<uint64_t>(outcome.ended));
     model_.end_unfollow(follower, author, outcome.ended, &removed, sent, schedule_.now());
     if (then && outcome.ended == Ended::done && running_) then();
   });
@@ -186,6 +196,7 @@ void Workload::unfollow_batch(const std::vector<std::pair<Entity, Entity>>& want
   for (const auto& pair : wanted) {
     if (!model_.may_unfollow(model_.pair(pair.first, pair.second), schedule_.now())) continue;
     model_.begin_unfollow(pair.first, pair.second);
+    clients_.note("unfollow of a batch", pair.first, pair.second);
     pairs.push_back(pair);
     request.pairs.push_back({model_.name(pair.first), model_.name(pair.second)});
   }
@@ -196,6 +207,7 @@ void Workload::unfollow_batch(const std::vector<std::pair<Entity, Entity>>& want
       Ended ended = outcome.ended;
       // The answer counts the removed and names the failed; those that were not there are in neither.
       if (result && i < result->removed.size() && std::holds_alternative<Error>(result->removed[i])) ended = Ended::unknown;
+      clients_.note("unfollow of a batch ended", pairs[i].first, pairs[i].second, static_cast<uint64_t>(ended));
       model_.end_unfollow(pairs[i].first, pairs[i].second, ended, nullptr, sent, schedule_.now());
     }
   });
