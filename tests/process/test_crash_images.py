@@ -140,7 +140,7 @@ class Crash(unittest.TestCase):
         self.must_be_found("commit without sync")
 
     def test_a_reply_before_the_commit_is_found(self):
-        self.must_be_found("reply before commit")
+        self.must_be_found("commit a cycle late")
 
     def must_be_found(self, bug):
         if not os.path.exists(fabric.canopyd_planted):
