@@ -36,7 +36,12 @@ void Bucket::on_map(MapRef map, NodeIndex self) {
   // The lambda keeps the map alive for as long as the roots may ask it.
   roots_.on_map({[m = map_](BucketId b) { return m->owner(b); }, self, settings.fanout, settings.stream_retention,
                  map_->row(id_).incarnation});
-  timelines_.limit(settings.capacity, options_.home_entries_max, options_.active_window);
+  timelines_.limit(settings.capacity, options_.home_bytes_max, options_.active_window);
+}
+
+void Bucket::limit_homes(size_t bytes_max) {
+  options_.home_bytes_max = bytes_max;
+  timelines_.limit(map_->settings.capacity, bytes_max, options_.active_window);
 }
 
 void Bucket::reopen(const store::Reader& reader, Now now) {
@@ -125,8 +130,10 @@ void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::
   if (judgement == Judgement::next) {
     ++counters_.letters;
     const Position position = take_position();
-    if (planted("mark not in the same commit")) due_marks_.push_back(letter);
-    else channels_.advance(letter, effects.writes);
+    if (planted("mark not in the same commit")) {
+      due_marks_.push_back(letter);
+      marks_at_ = now.instant + Duration::of_ms(1);
+    } else channels_.advance(letter, effects.writes);
     have = letter.number;
     std::visit(
         [&](const auto& body) {
@@ -289,14 +296,17 @@ void Bucket::on(const NodeUp& up, Now now) {
 
 Instant Bucket::next_deadline() const {
   if (due_at_once()) return Instant();
-  Instant next = std::min({channels_.next_deadline(), roots_.next_deadline(), leaves_.next_fetch(), work_at_, sweep_at_});
+  Instant next = std::min({channels_.next_deadline(), roots_.next_deadline(), leaves_.next_fetch(), work_at_, sweep_at_, marks_at_});
   if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
   if (!beats_.empty()) next = std::min(next, beats_.begin()->first);
   return next;
 }
 
 void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effects) {
-  for (const auto& letter : std::exchange(due_marks_, {})) channels_.advance(letter, effects.writes);
+  if (marks_at_ <= now.instant) {
+    for (const auto& letter : std::exchange(due_marks_, {})) channels_.advance(letter, effects.writes);
+    marks_at_ = Instant::never();
+  }
   for (const EntityNo entity : std::exchange(due_opens_, {}))
     if (tailed_home(entity)) timelines_.open(entity, now, reader);
   for (const uint64_t ask : std::exchange(due_reads_, {})) {

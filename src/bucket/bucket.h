@@ -43,7 +43,7 @@ struct Effects {
 };
 
 struct BucketOptions {
-  size_t home_entries_max = 1 << 20;              // of materialised timelines
+  size_t home_bytes_max = 64u << 20;              // of materialised timelines
   Duration active_window = Duration::of_s(24 * 3600);
 };
 
@@ -53,6 +53,7 @@ class Bucket {
   Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now);
 
   void on_map(MapRef map, NodeIndex self);
+  void limit_homes(size_t bytes_max);
   // The store is as after its last commit: builds RAM again, keeps who waits and who listens.
   void reopen(const store::Reader& reader, Now now);
 
@@ -63,7 +64,7 @@ class Bucket {
 
   // When a Tick is due; an Instant not after `now` means at once, before any other event.
   Instant next_deadline() const;
-  bool due_at_once() const { return !due_reads_.empty() || !due_opens_.empty() || !due_marks_.empty(); }
+  bool due_at_once() const { return !due_reads_.empty() || !due_opens_.empty(); }
 
   struct Counters {
     uint64_t publishes = 0, follows = 0, unfollows = 0, reads = 0, deliveries = 0, repeats = 0, parks = 0,
@@ -76,6 +77,7 @@ class Bucket {
   size_t letters_waiting() const { return channels_.letters_waiting(); }
   size_t materialised() const { return timelines_.size(); }
   size_t home_entries() const { return timelines_.entries(); }
+  size_t home_bytes() const { return timelines_.bytes(); }
   void check(const store::Reader& reader) const;
 
  private:
@@ -174,7 +176,8 @@ class Bucket {
   std::set<std::pair<Instant, TailKey>> beats_;
   std::vector<uint64_t> due_reads_;              // long polls to answer
   std::vector<EntityNo> due_opens_;              // timelines to materialise again: somebody tails them
-  std::vector<wire::ChannelLetter> due_marks_;   // planted bug only
+  std::vector<wire::ChannelLetter> due_marks_;   // planted bug only: marks for a later commit
+  Instant marks_at_ = Instant::never();
   Counters counters_;
 };
 

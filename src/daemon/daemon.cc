@@ -152,8 +152,9 @@ class Shell : public Daemon, private link::Receiver {
   // All at once: each reads its own journal.
   Result<void> open_shards(uint32_t count) {
     const uint64_t map_size = (options_.settings.store.map_size + page_bytes - 1) / page_bytes * page_bytes;
+    const auto& timeline = options_.settings.timeline;
     for (uint32_t i = 0; i < count; ++i)
-      shards_.push_back(std::make_unique<ShardThread>(ShardThreadOptions{i, data_dir_->shard(i), map_size}, bell_));
+      shards_.push_back(std::make_unique<ShardThread>(ShardThreadOptions{i, data_dir_->shard(i), map_size, timeline.memory / count, timeline.active_window}, bell_));
     to_shard_.resize(count);
     for (const auto& shard : shards_) TRY(shard->opened());
     return {};

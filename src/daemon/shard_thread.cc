@@ -50,6 +50,8 @@ void ShardThread::run() {
     if (!store) return opened_.set_value(tl::unexpected<Error>(std::move(store.error())));
     shard::ShardOptions options;
     options.name = name;
+    options.home_bytes_max = options_.home_bytes_max;
+    options.active_window = options_.active_window;
     shard::Shard shard(**store, options);
     opened_.set_value({});
     loop(shard);

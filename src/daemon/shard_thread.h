@@ -24,6 +24,8 @@ struct ShardThreadOptions {
   uint32_t number = 0;
   std::string path;        // of its store
   uint64_t map_size = 0;
+  uint64_t home_bytes_max = 0;   // of materialised timelines
+  Duration active_window;
 };
 
 // put, take and empty belong to the I/O thread. A commit that fails for good ends the process.

@@ -85,10 +85,10 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
   return home;
 }
 
-void Timelines::limit(size_t capacity, size_t entries_max, Duration window) {
+void Timelines::limit(size_t capacity, size_t bytes_max, Duration window) {
   if (capacity != capacity_) drop_all();
   capacity_ = capacity;
-  entries_max_ = entries_max;
+  bytes_max_ = bytes_max;
   window_ = window;
 }
 
@@ -117,7 +117,7 @@ Position Timelines::append(EntityNo follower, const HomeEntry& entry) {
     --entries_;
     home.older = true;
   }
-  if (entries_ > entries_max_) make_room(follower);
+  if (bytes() > bytes_max_) make_room(follower);
   return previous;
 }
 
@@ -153,13 +153,13 @@ void Timelines::drop_unused(Now now, const std::function<bool(EntityNo)>& keep) 
 // Drops the coldest half of the timelines (but one): rare, so a sort is cheap enough. What is
 // dropped is a cache; whoever tails it reads it again from the store.
 void Timelines::make_room(EntityNo but) {
-  if (entries_ <= entries_max_) return;
+  if (bytes() <= bytes_max_) return;
   std::vector<std::pair<Instant, EntityNo>> by_age;
   for (const auto& [no, home] : homes_)
     if (no != but) by_age.emplace_back(home.last_read, no);
   std::sort(by_age.begin(), by_age.end());
   for (const auto& [age, no] : by_age) {
-    if (entries_ <= entries_max_ / 2) break;
+    if (bytes() <= bytes_max_ / 2) break;
     drop(no);
   }
 }

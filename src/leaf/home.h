@@ -33,11 +33,11 @@ struct Home {
 Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader);
 
 // The materialised timelines of one bucket: appended to while they are read or tailed, dropped when
-// unused for `window` or, least recently read first, beyond `entries_max` entries.
+// unused for `window` or, least recently read first, beyond `bytes_max` bytes.
 class Timelines {
  public:
   Timelines(BucketId bucket) : bucket_(bucket) {}
-  void limit(size_t capacity, size_t entries_max, Duration window);
+  void limit(size_t capacity, size_t bytes_max, Duration window);
 
   bool empty() const { return homes_.empty(); }
   bool contains(EntityNo follower) const { return homes_.contains(follower); }
@@ -53,14 +53,17 @@ class Timelines {
 
   size_t size() const { return homes_.size(); }
   size_t entries() const { return entries_; }
+  size_t bytes() const { return entries_ * entry_bytes + homes_.size() * home_bytes; }  // about
   // Invariant: each equals read_home() of now ("cold equals warm").
   void check(const store::Reader& reader) const;
 
  private:
+  static constexpr size_t entry_bytes = sizeof(HomeEntry);
+  static constexpr size_t home_bytes = 700;  // an empty deque, its place in the map
   void make_room(EntityNo but);
 
   BucketId bucket_;
-  size_t capacity_ = 800, entries_max_ = 1 << 20;
+  size_t capacity_ = 800, bytes_max_ = 64u << 20;
   Duration window_ = Duration::of_s(24 * 3600);
   std::map<EntityNo, Home> homes_;
   size_t entries_ = 0;

@@ -135,9 +135,14 @@ struct Shard::Impl {
   void on(NewMap& news, Now now) {
     map = news.map;
     self = news.self;
+    const size_t homes = options.home_bytes_max / std::max<size_t>(1, news.buckets.size());
     for (const BucketId id : news.buckets) {
-      if (bucket::Bucket* const bucket = find(id)) bucket->on_map(map, self);
-      else buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, options.bucket, store, now);
+      if (bucket::Bucket* const bucket = find(id)) {
+        bucket->on_map(map, self);
+        bucket->limit_homes(homes);
+      } else {
+        buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window}, store, now);
+      }
     }
   }
   void on(NodeUp& up, Now now) {
@@ -185,7 +190,7 @@ struct Shard::Impl {
     const auto status = store.status();
     space_low = status.bytes_total > 0 && status.bytes_free < status.bytes_total / 10;
     bucket::Bucket::Counters c;
-    uint64_t waiting = 0, pending = 0, letters = 0, homes = 0, entries = 0;
+    uint64_t waiting = 0, pending = 0, letters = 0, homes = 0, entries = 0, home_bytes = 0;
     for (const auto& [id, bucket] : buckets) {
       c.add(bucket->counters());
       waiting += bucket->waiting();
@@ -193,6 +198,7 @@ struct Shard::Impl {
       letters += bucket->letters_waiting();
       homes += bucket->materialised();
       entries += bucket->home_entries();
+      home_bytes += bucket->home_bytes();
     }
     wire::StatusSection section{options.name, {}};
     const auto add = [&](const char* name, uint64_t value) { section.fields.emplace_back(name, value); };
@@ -203,7 +209,7 @@ struct Shard::Impl {
     add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
     add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);
     add("waiting_requests", waiting), add("pending_roots", pending), add("outbox_letters", letters);
-    add("materialised_timelines", homes), add("timeline_entries", entries), add("inbox", inbox.size());
+    add("materialised_timelines", homes), add("timeline_entries", entries), add("timeline_bytes", home_bytes), add("inbox", inbox.size());
     add("overlay_bytes", status.overlay_bytes), add("journal_bytes", status.journal_bytes);
     add("batches", status.batches), add("checkpoint_slices", status.slices), add("bodies", status.bodies);
     add("bytes_free", status.bytes_free);
