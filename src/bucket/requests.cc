@@ -7,6 +7,7 @@
 #include "bucket/bucket.h"
 #include "leaf/followers.h"
 #include "store/keys.h"
+#include "store/refs.h"
 #include "wire/message.h"
 
 namespace canopy::bucket {
@@ -14,22 +15,6 @@ namespace {
 
 using store::KeyBuilder;
 using store::Table;
-
-std::string encode_sent(BodyRef ref) {
-  std::string value;
-  put_be64(value, ref.id.packed());
-  put_be32(value, ref.hash);
-  return value;
-}
-
-BodyRef decode_sent(std::string_view value) {
-  Cursor in(value);
-  BodyRef ref;
-  ref.id = MessageId(in.be64());
-  ref.hash = in.be32();
-  ASSERT(in.done());
-  return ref;
-}
 
 // What tells a repeat of a key from another message under the same key.
 uint64_t content_hash(const wire::Message& message) {
@@ -96,7 +81,7 @@ std::variant<wire::Published, Error> Bucket::publish_one(const wire::Message& me
   put_be64(place, position.packed());
   const Position previous = tails_.empty() ? Position() : newest_sent(author, reader);
   effects.writes.ref(ref, blob);
-  effects.writes.put(KeyBuilder(id_, Table::sent).add(author).add(position), encode_sent(ref));
+  effects.writes.put(KeyBuilder(id_, Table::sent).add(author).add(position), store::encode_ref(ref));
   effects.writes.put(KeyBuilder(id_, Table::message).add(id), place);
   if (!message.key.empty())
     keys_.save(author, message.key, {content, id, id.time_ms()}, position, now.wall_ms, reader, effects.writes);
@@ -122,7 +107,7 @@ MessageId Bucket::newest_message(EntityNo entity, const store::Reader& reader) c
   MessageId newest;
   const std::string list = KeyBuilder(id_, Table::sent).add(entity);
   reader.scan_back(list, store::after_prefix(list), [&](std::string_view, std::string_view value) {
-    newest = decode_sent(value).id;
+    newest = store::decode_ref(value).id;
     return false;
   });
   return newest;
@@ -324,7 +309,7 @@ wire::TimelinePage Bucket::sent_page(const wire::Read& request, EntityNo entity,
   PageFiller filler(request, page);
   const std::string list = KeyBuilder(id_, Table::sent).add(entity);
   const auto add = [&](std::string_view key, std::string_view value) {
-    Blob message = reader.body(decode_sent(value));
+    Blob message = reader.body(store::decode_ref(value));
     ASSERT(message);
     return filler.add(Position(Cursor(key.substr(list.size())).be64()), std::move(message));
   };
@@ -347,7 +332,7 @@ wire::Reply Bucket::get(MessageId id, const store::Reader& reader) const {
   const Position position(in.be64());
   const auto sent = reader.get(KeyBuilder(id_, Table::sent).add(author).add(position));
   if (!sent) return no_such_message(id);
-  return wire::GetResult{{position, reader.body(decode_sent(*sent))}};
+  return wire::GetResult{{position, reader.body(store::decode_ref(*sent))}};
 }
 
 // ---- FOLLOWING, and what other nodes ask to answer FOLLOWERS and TREE

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
+#include <string>
 
 #include "base/types.h"
 #include "store/reader.h"
@@ -31,7 +31,7 @@ class Followers {
  private:
   struct Chunk {
     std::string key;
-    std::vector<uint32_t> members;
+    std::string members;  // a packed set
   };
   Chunk chunk_of(EntityNo follower) const;  // the chunk with its range; empty members when there is none yet
 

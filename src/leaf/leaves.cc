@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/planted.h"
 #include "store/keys.h"
+#include "store/refs.h"
 
 namespace canopy::leaf {
 namespace {
@@ -23,16 +24,14 @@ constexpr size_t leaves_cached_max = 100'000;
 std::string encode_delivery(StreamNo no, BodyRef ref) {
   std::string value;
   put_be64(value, no.packed());
-  put_be64(value, ref.id.packed());
-  put_be32(value, ref.hash);
+  store::put_ref(value, ref);
   return value;
 }
 
 bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref) {
   Cursor in(value);
   no = StreamNo(in.be64());
-  ref.id = MessageId(in.be64());
-  ref.hash = in.be32();
+  ref = store::take_ref(in);
   return in.done();
 }
 

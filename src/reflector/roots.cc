@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/planted.h"
 #include "store/keys.h"
+#include "store/refs.h"
 
 namespace canopy::reflector {
 namespace {
@@ -21,22 +22,6 @@ constexpr size_t settled_per_turn = 1'000;
 constexpr Duration tail_first_wait = Duration::of_ms(50);
 constexpr Duration tail_longest_wait = Duration::of_s(5);
 constexpr Duration quiet_wait = Duration::of_ms(200);  // so that a busy author is not written twice a message
-
-std::string encode_body_ref(BodyRef ref) {
-  std::string value;
-  put_be64(value, ref.id.packed());
-  put_be32(value, ref.hash);
-  return value;
-}
-
-BodyRef decode_body_ref(std::string_view value) {
-  Cursor in(value);
-  BodyRef ref;
-  ref.id = MessageId(in.be64());
-  ref.hash = in.be32();
-  ASSERT(in.done());
-  return ref;
-}
 
 std::vector<BucketId> decode_leaves(std::string_view value) {
   Cursor in(value);
@@ -123,13 +108,13 @@ std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_vi
   if (root.leaves.empty()) return std::nullopt;
 
   root.last = root.last.next();
-  writes.put(KeyBuilder(bucket_, Table::stream).add(entity).add(root.last), encode_body_ref(ref));
+  writes.put(KeyBuilder(bucket_, Table::stream).add(entity).add(root.last), store::encode_ref(ref));
   writes.ref(ref, message);
   // Two out for one in, so that a retention that was lowered is reached in bounded steps.
   for (int i = 0; i < 2 && root.last.packed() - root.kept.packed() >= around_.retention; ++i) {
     const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(root.kept);
     if (const auto old = reader.get(key)) {
-      writes.unref(decode_body_ref(*old));
+      writes.unref(store::decode_ref(*old));
       writes.erase(key);
     }
     root.kept = root.kept.next();
@@ -224,7 +209,7 @@ wire::Fetched Roots::on_fetch(EntityNo entity, std::string_view name, const wire
               KeyBuilder(bucket_, Table::stream).add(entity).add(answer.last.next()),
               [&](std::string_view key, std::string_view value) {
                 const StreamNo no(Cursor(key.substr(key.size() - 8)).be64());
-                const BodyRef ref = decode_body_ref(value);
+                const BodyRef ref = store::decode_ref(value);
                 Blob message = reader.body(ref);
                 ASSERT(message);
                 bytes += message->size();
