@@ -109,7 +109,7 @@ void Feeds::on_feed(const wire::FeedFrames& frames) {
   const Head head = decode(frames);
   if (!head.beat) return on_entry(feed, head, frames.body);
   ++beats_;
-  if (feed.based && head.position > feed.last && scenario_.home_entries_max >= 1u << 20)
+  if (feed.based && head.position > feed.last && scenario_.keeps_tailed_homes())
     throw Violation("a live feed shows what it lost", frames.topic + " lost its newest before a beat");
   if (!feed.based || head.position > feed.last) feed.last = head.position;
   feed.based = true;
@@ -123,7 +123,7 @@ void Feeds::on_entry(Feed& feed, const Head& head, const std::string& body) {
   if (!feed.seen.insert(head.id).second) throw Violation("nothing is doubled", where + body);
   if (feed.based && head.position <= feed.last) throw Violation("a live feed is in order", where + body);
   if (head.prev >= head.position) throw Violation("a live feed is in order", where + "prev of " + body);
-  if (feed.based && head.prev > feed.last && scenario_.home_entries_max >= 1u << 20)
+  if (feed.based && head.prev > feed.last && scenario_.keeps_tailed_homes())
     throw Violation("a live feed shows every entry", where + "something is missing before " + body);
   feed.last = head.position;
   feed.based = true;

@@ -54,8 +54,8 @@ void Machine::start() {
     s.store = std::move(*opened);
     shard::ShardOptions shard_options;
     shard_options.name = "shard-" + std::to_string(i);
-    shard_options.bucket.home_entries_max = scenario_.home_entries_max;
-    shard_options.bucket.active_window = scenario_.active_window;
+    shard_options.home_bytes_max = scenario_.home_bytes_max;
+    shard_options.active_window = scenario_.active_window;
     s.shard = std::make_unique<shard::Shard>(*s.store, shard_options);
   }
   node::NodeOptions options;
@@ -229,7 +229,7 @@ void Machine::shard_turn(uint32_t shard) {
   s.shard->check();
   trace_.add(schedule_.now(), "cycle", index_ * 100 + shard, outs.size(), committed);
   for (const auto& out : outs) look_at(out, s);
-  if (random_.chance(scenario_.checkpoint_percent)) {
+  if (!s.store->dirty() && random_.chance(scenario_.checkpoint_percent)) {
     ++counters_.checkpoints;
     if (const auto done = s.store->checkpoint(); !done && done.error().code != Code::busy) {
       ++counters_.commits_failed;

@@ -19,7 +19,8 @@ namespace {
 constexpr uint64_t last_lines = 60;
 
 const std::vector<std::string> planted_bugs = {
-    "duplicate check off", "gap applied", "reply before commit", "pending set not written", "warm list out of order",
+    "duplicate check off", "gap applied", "reply before commit", "commit a cycle late",
+    "pending set not written", "warm list out of order",
     "welcome of an old generation taken", "mark not in the same commit", "letter repeated", "relay forgets a leaf"};
 
 struct Arguments {

@@ -18,7 +18,7 @@ void choose_fabric(Random& random, Scenario& s) {
   s.settings.capacity = random.chance(40) ? between(random, 5, 20) : 800;
   s.settings.stream_retention = random.chance(20) ? between(random, 3, 12) : 10'000;
   if (random.chance(15)) s.settings.deliveries_max = between(random, 30, 120) * 64;
-  if (random.chance(20)) s.home_entries_max = between(random, 10, 60);
+  if (random.chance(20)) s.home_bytes_max = s.settings.bucket_count * between(random, 200, 3'000);
   if (random.chance(20)) s.active_window = ms_between(random, 300, 3'000);
 }
 
@@ -42,7 +42,7 @@ void choose_faults(Random& random, Scenario& s) {
 }  // namespace
 
 Scenario scenario_of(uint64_t seed) {
-  Random random(seed * 0x9e3779b97f4a7c15 + 1);
+  Random random(Random(seed).next());  // else neighbours would draw the same numbers, one place later
   Scenario s;
   s.seed = seed;
   choose_fabric(random, s);
@@ -73,7 +73,7 @@ std::string describe(const Scenario& s) {
   return "nodes=" + std::to_string(s.nodes) + number("shards", s.shards) + number("buckets", s.settings.bucket_count) +
          number("fanout", s.settings.fanout) + number("capacity", s.settings.capacity) +
          number("retention", s.settings.stream_retention) + number("deliveries_max", s.settings.deliveries_max) +
-         number("home_entries_max", s.home_entries_max) + number("entities", s.entities) + number("rounds", s.rounds) +
+         number("home_bytes_max", s.home_bytes_max) + number("entities", s.entities) + number("rounds", s.rounds) +
          ms("faults_ms", s.faults) + number("operations_s", s.operations_per_second) + number("tails", s.tails) +
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +

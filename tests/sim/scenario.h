@@ -35,12 +35,14 @@ struct Scenario {
   // Of stores, buckets and shards.
   size_t overlay_bytes_max = 64u << 10, journal_bytes_max = 256u << 10, slice_bytes = 16u << 10;
   uint32_t checkpoint_percent = 5;         // chance of one after a cycle
-  size_t home_entries_max = 1u << 20;
+  size_t home_bytes_max = size_t{1} << 30;           // of a shard
   Duration active_window = Duration::of_s(3600);
   bool unfollow_all = false;               // at the end everybody unfollows everybody
 
   // What a home may lack without fault.
   bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }
+  // No timeline that somebody tails is dropped for want of room: a live feed has no gaps.
+  bool keeps_tailed_homes() const { return home_bytes_max >= 1u << 20; }
 };
 
 Scenario scenario_of(uint64_t seed);
