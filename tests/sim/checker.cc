@@ -72,6 +72,8 @@ void Checker::check_home_entry(Entity follower, const Seen& seen, Instant sent) 
   if (pair.state == Pair::State::no) throw Violation("nobody gets what he does not follow", what);
   if (pair.state == Pair::State::yes && seen.publish->last_round < pair.since_round)
     throw Violation("a follow shows no message from long before it", what);
+  if (pair.state == Pair::State::yes && seen.publish->acked_at < pair.fresh_since)
+    throw Violation("a new leaf begins behind what was published before", what);
 }
 
 void Checker::check_newest_sent(Entity author, const std::vector<Seen>& newest_first, size_t limit, Instant sent) const {
@@ -137,7 +139,10 @@ void Checker::check_author(Entity follower, Entity author, const std::vector<See
     if (found.contains(&p)) continue;
     const std::string what = who + " lacks " + p.body;
     // A hole is never right but where the root's stream list was too short for a leaf that was away.
-    const bool forgotten = scenario_.settings.stream_retention <= must.size() - 1 - i;
+    const auto newer = std::count_if(model_.publishes().begin(), model_.publishes().end(), [&](const Publish& other) {
+      return other.author == author && (other.acked() ? other.id > p.id : other.unknown);
+    });
+    const bool forgotten = static_cast<uint64_t>(newer) >= scenario_.settings.stream_retention;
     if (forgotten) continue;
     const bool older_than_all = list.empty() || p.id < oldest;
     if (full && older_than_all) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "sim/trace.h"
 
 namespace canopy::sim {
@@ -11,10 +12,11 @@ namespace {
 constexpr Duration late_max = Duration::of_s(20);
 }  // namespace
 
-Model::Model(uint32_t entities) {
+Model::Model(uint32_t entities, uint32_t bucket_count) {
   for (uint32_t i = 0; i < entities; ++i) {
     names_.push_back((i % 7 == 3 ? "#e" : "e") + std::to_string(i));
     numbers_[names_.back()] = i;
+    buckets_.push_back(bucket_of(names_.back(), bucket_count));
   }
 }
 
@@ -66,11 +68,24 @@ const Pair& Model::pair(Entity follower, Entity author) const {
   return at == pairs_.end() ? none : at->second;
 }
 
-void Model::begin_follow(Entity follower, Entity author) {
+void Model::begin_follow(Entity follower, Entity author, Instant now) {
   Pair& p = pair(follower, author);
   ASSERT(!p.busy);
+  if (p.state == Pair::State::no) {
+    p.since_round = round_;
+    p.fresh_since = followed_from_bucket(follower, author, now) ? Instant() : now;
+  }
   p.busy = true;
-  if (p.state == Pair::State::no) p.since_round = round_;
+}
+
+// Returns whether somebody in the follower's bucket follows the author, or may do so soon.
+bool Model::followed_from_bucket(Entity follower, Entity author, Instant now) const {
+  for (Entity other = 0; other < entities(); ++other) {
+    if (buckets_[other] != buckets_[follower]) continue;
+    const Pair& p = pair(other, author);
+    if (p.state != Pair::State::no || p.busy || p.late_follow_until > now) return true;
+  }
+  return false;
 }
 
 void Model::end_follow(Entity follower, Entity author, Ended ended, bool active, Instant sent, Instant now) {

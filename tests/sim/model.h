@@ -38,6 +38,9 @@ struct Pair {
   Instant changed_at;                      // when `state` became what it is, for the one who asked
   Instant active_at = Instant::never();    // when the follower was told `active`; kept until he asks to unfollow
   uint32_t since_round = 0;                // in which the present follow was first asked for
+  // When the present follow was asked for, if nobody in the follower's bucket followed the author then:
+  // the leaf is a new one and begins behind all that was acknowledged before. Else zero.
+  Instant fresh_since;
   // A request of unknown outcome may still happen until then: nothing contrary is asked before.
   Instant late_follow_until, late_unfollow_until;
 };
@@ -46,7 +49,7 @@ enum class Ended : uint8_t { done, untouched, unknown };
 
 class Model {
  public:
-  explicit Model(uint32_t entities);
+  Model(uint32_t entities, uint32_t bucket_count);
 
   uint32_t entities() const { return static_cast<uint32_t>(names_.size()); }
   const std::string& name(Entity e) const { return names_[e]; }
@@ -64,7 +67,7 @@ class Model {
   const std::map<std::pair<Entity, Entity>, Pair>& pairs() const { return pairs_; }
   bool may_follow(const Pair& pair, Instant now) const { return !pair.busy && pair.late_unfollow_until < now; }
   bool may_unfollow(const Pair& pair, Instant now) const { return !pair.busy && pair.late_follow_until < now; }
-  void begin_follow(Entity follower, Entity author);
+  void begin_follow(Entity follower, Entity author, Instant now);
   void end_follow(Entity follower, Entity author, Ended ended, bool active, Instant sent, Instant now);
   void begin_unfollow(Entity follower, Entity author);
   // `removed`: what the answer said, with Ended::done.
@@ -75,7 +78,10 @@ class Model {
   uint32_t round() const { return round_; }
 
  private:
+  bool followed_from_bucket(Entity follower, Entity author, Instant now) const;
+
   std::vector<std::string> names_;
+  std::vector<BucketId> buckets_;               // of each entity
   std::unordered_map<std::string, Entity> numbers_;
   std::deque<Publish> publishes_;              // stay where they are
   std::unordered_map<std::string, size_t> by_body_;

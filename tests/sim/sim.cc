@@ -21,7 +21,7 @@ constexpr Duration settle_time = Duration::of_s(4);
 Simulation::Simulation(const Scenario& scenario, std::FILE* live_trace)
     : scenario_(scenario), random_(scenario.seed ^ 0x5eed),
       network_(schedule_, trace_, random_.next(), [this](size_t to, const std::string& bytes) { machines_[to]->on_link(bytes); }),
-      model_(scenario.entities), checker_(scenario_, model_), clients_(schedule_, trace_, random_.next()),
+      model_(scenario.entities, scenario.settings.bucket_count), checker_(scenario_, model_), clients_(schedule_, trace_, random_.next()),
       workload_(scenario_, schedule_, machines_, clients_, model_, checker_, random_.next()),
       tails_(scenario_, schedule_, workload_, clients_, model_, checker_, random_.next()),
       feeds_(scenario_, schedule_, trace_, model_, random_.next()) {

@@ -129,12 +129,12 @@ void Workload::publish_batch() {
 
 // ---- FOLLOW, UNFOLLOW
 
-void Workload::follow(Entity follower, Entity author, std::function<void(bool active)> then) {
+void Workload::follow(Entity follower, Entity author, std::function<void(bool active)> then, bool wait) {
   if (!model_.may_follow(model_.pair(follower, author), schedule_.now())) return;
   wire::Follow request;
   request.pairs.push_back({model_.name(follower), model_.name(author)});
-  request.wait_ms = random_.chance(20) ? 0 : static_cast<uint32_t>(random_.below(3'000));
-  model_.begin_follow(follower, author);
+  request.wait_ms = !wait || random_.chance(20) ? 0 : static_cast<uint32_t>(random_.below(3'000));
+  model_.begin_follow(follower, author, schedule_.now());
   clients_.note("follow", follower, author);
   clients_.ask(any_machine(), std::move(request), [this, follower, author, then, sent = schedule_.now()](const Outcome& outcome) {
     const auto* result = std::get_if<wire::FollowResult>(&outcome.reply);
@@ -153,7 +153,7 @@ void Workload::follow_batch() {
   for (uint64_t i = 0; i < 2 + random_.below(8); ++i) {
     const auto pair = any_pair(Pair::State::no);
     if (!model_.may_follow(model_.pair(pair.first, pair.second), schedule_.now())) continue;
-    model_.begin_follow(pair.first, pair.second);
+    model_.begin_follow(pair.first, pair.second, schedule_.now());
     clients_.note("follow of a batch", pair.first, pair.second);
     pairs.push_back(pair);
     request.pairs.push_back({model_.name(pair.first), model_.name(pair.second)});
@@ -213,14 +213,21 @@ void Workload::unfollow_batch(const std::vector<std::pair<Entity, Entity>>& want
   });
 }
 
-// Leaves and comes back at once, and then the author publishes: welcomes of two joins may meet.
+// Leaves and comes back at once, again and again, while the author publishes: letters of several joins
+// are on their way together.
 void Workload::follow_again() {
   const auto [follower, author] = any_pair(Pair::State::yes);
-  unfollow(follower, author, [this, f = follower, a = author] {
-    follow(f, a, [this, f, a](bool active) {
-      if (active) publish(a, false);
-      if (random_.chance(30)) unfollow(f, a, [this, f, a] { follow(f, a, [this, a](bool now_active) { if (now_active) publish(a, false); }); });
+  const auto come_back = [this, f = follower, a = author] {
+    unfollow(f, a, [this, f, a] {
+      publish(a, false);
+      schedule_.after(Duration{static_cast<int64_t>(random_.below(20'000))}, [this, f, a] {
+        if (running_) follow(f, a, [this, a](bool active) { if (active) publish(a, false); });
+      });
     });
+  };
+  if (random_.chance(30)) return come_back();
+  unfollow(follower, author, [this, come_back, f = follower, a = author] {
+    follow(f, a, [come_back](bool) { come_back(); }, false);
   });
 }
 

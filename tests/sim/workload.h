@@ -34,7 +34,7 @@ class Workload {
   void publish(Entity author, bool with_key);
   void try_publish(size_t publish, int tries_left);
   void publish_batch();
-  void follow(Entity follower, Entity author, std::function<void(bool active)> then = nullptr);
+  void follow(Entity follower, Entity author, std::function<void(bool active)> then = nullptr, bool wait = true);
   void follow_batch();
   void unfollow(Entity follower, Entity author, std::function<void()> then = nullptr);
   void unfollow_batch(const std::vector<std::pair<Entity, Entity>>& pairs);
