@@ -14,6 +14,7 @@ namespace {
 
 constexpr Duration report_interval = Duration::of_s(1);
 constexpr uint32_t busy_retry_ms = 1'000;
+constexpr Duration refused_pause = Duration::of_ms(200);
 
 size_t bytes_of(const store::Writes& writes) {
   size_t n = 0;
@@ -155,7 +156,9 @@ struct Shard::Impl {
   // in it hears BUSY, what came from other buckets comes again.
   void undo(Now now) {
     ++commits_refused;
-    for (const BucketId id : touched) buckets.at(id)->reopen(store, now);
+    // What they owe is taken up again after a pause: a full disk must not be asked without end.
+    const Now later{now.instant + refused_pause, now.wall_ms};
+    for (const BucketId id : touched) buckets.at(id)->reopen(store, later);
     std::set<uint64_t> busy, asked_now;
     for (const auto& [ask, id] : asks) asked_now.insert(ask);
     std::vector<Out> out;
