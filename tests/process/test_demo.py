@@ -26,7 +26,8 @@ class Demo(unittest.TestCase):
         out = self.run_demo("--packages", "2000", "--set", "tree.fanout=4")
         self.assertIn("verdict: every timeline exact", out)
         timelines, entries, seen, edges = self.numbers(out)
-        self.assertEqual((timelines, seen, entries), (2000, edges, 3 * edges))
+        self.assertEqual((timelines, seen), (2000, edges))
+        self.assertGreater(entries, 2.9 * edges)  # few homes are full
         self.assertGreater(edges, 2000)
 
     def test_a_cut_with_capacity_100(self):
