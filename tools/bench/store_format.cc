@@ -265,9 +265,11 @@ class JournalStore : public Store {
   void checkpoint_slice(MDB_txn* txn, uint64_t record) {
     auto start = Clock::now();
     size_t bound = options_.overlay_mib << 20, steps = 0;
+    bool over = false;  // once the time is over it stays so, whoever asks next
     auto enough = [&] {
-      if (overlay_bytes_ > bound || dirty_.empty()) return dirty_.empty();
-      return overlay_bytes_ <= bound / 8 * 7 || (++steps % 32 == 0 && ms_since(start) > options_.checkpoint_ms);
+      over = over || (++steps % 32 == 0 && ms_since(start) > options_.checkpoint_ms);
+      if (overlay_bytes_ > bound) return dirty_.empty();
+      return over || dirty_.empty() || overlay_bytes_ <= bound / 8 * 7;
     };
     while (!enough()) {
       uint16_t number = dirty_.begin()->second;

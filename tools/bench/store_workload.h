@@ -15,7 +15,7 @@ struct Options {
   unsigned buckets = 256, followers = 400, authors = 20'000, batch = 20;
   double skew = 2, minutes = 2, slice_seconds = 20, rate = 0, checkpoint_ms = 5;
   uint64_t prefill = 3'000'000, publishes_kept = 100'000, publishes = 0, seed = 1;
-  size_t journal_value = 2000, overlay_mib = 64, map_gib = 5;
+  size_t journal_value = 4080, overlay_mib = 64, map_gib = 5;
   bool alternate = false, check = false;
 };
 
