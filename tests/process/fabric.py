@@ -1,5 +1,5 @@
 """Real canopyd processes on loopback, one or several, for a test. Which programs: CANOPYD, CANOPY and
-CANOPYD_PLANTED in the environment, by default those of build/check and build/planted."""
+CANOPYD_PLANTED in the environment, by default those of build/check and build/sanitize."""
 import ctypes
 import os
 import random
@@ -17,7 +17,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.dirname(os.path.dirname(here))
 canopyd = os.environ.get("CANOPYD", os.path.join(root, "build/check/src/daemon/canopyd"))
 canopy = os.environ.get("CANOPY", os.path.join(root, "build/check/tools/canopy/canopy"))
-canopyd_planted = os.environ.get("CANOPYD_PLANTED", os.path.join(root, "build/planted/src/daemon/canopyd"))
+canopyd_planted = os.environ.get("CANOPYD_PLANTED", os.path.join(root, "build/sanitize/src/daemon/canopyd"))
 
 sanitizer_words = re.compile(r"Sanitizer|runtime error:|Assertion|ASSERT")
 libc = ctypes.CDLL(None)
