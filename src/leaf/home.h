@@ -21,11 +21,8 @@ struct HomeEntry {
 
 struct Home {
   std::deque<HomeEntry> entries;  // ascending by position, at most `capacity`
-  bool older = false;             // there are older ones that have left it
+  bool older = false;             // older ones have left it (and perhaps the leaves too, trimmed since)
   Instant last_read;
-  friend bool operator==(const Home& a, const Home& b) {
-    return a.entries == b.entries && a.older == b.older;
-  }
 };
 
 // Returns home(follower) from the store alone: of each leaf followed, what was delivered after the
@@ -54,7 +51,8 @@ class Timelines {
   size_t size() const { return homes_.size(); }
   size_t entries() const { return entries_; }
   size_t bytes() const { return entries_ * entry_bytes + homes_.size() * home_bytes; }  // about
-  // Invariant: each equals read_home() of now ("cold equals warm").
+  // Invariant: each has the entries of read_home() of now ("cold equals warm"), and `older` wherever
+  // that has it.
   void check(const store::Reader& reader) const;
 
  private:
