@@ -18,6 +18,16 @@ Place new_place(const NodeOptions& options) {
 template <class T>
 concept IsPacket = std::is_constructible_v<wire::Packet, T> && !std::is_same_v<std::decay_t<T>, wire::Packet>;
 
+// The bucket that a packet says it comes from. (An acknowledgement names the channel: its `to` sends it.)
+BucketId packet_from(const wire::Packet& packet) {
+  return std::visit(
+      [](const auto& one) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(one)>, wire::ChannelAck>) return one.to;
+        else return one.from;
+      },
+      packet);
+}
+
 }  // namespace
 
 void Output::clear() {
@@ -138,6 +148,11 @@ void Core::on_packet(wire::Packet packet, Output& out) {
   ++counters_.packets_received;
   if (!place_.mine(to)) {  // its sender repeats it, with a newer map
     ++counters_.packets_not_mine;
+    return;
+  }
+  // Buckets keep who wrote to them, durably, and look up its owner in the map.
+  if (!place_.exists(packet_from(packet))) {
+    ++counters_.packets_of_nobody;
     return;
   }
   out.shards.push_back({place_.shard(to), shard::Arrive{std::move(packet)}});

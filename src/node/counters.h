@@ -28,6 +28,7 @@ struct Counters {
   uint64_t leaves_not_taken = 0, leaves_not_mine = 0, leaves_without_credit = 0;
   uint64_t letters_per_message_max = 0;
   uint64_t packets_sent = 0, packets_received = 0, packets_without_link = 0, packets_not_mine = 0;
+  uint64_t packets_of_nobody = 0;   // of a bucket that there is not
   // feeds
   uint64_t feed_frames = 0, feeds_refused = 0, feeds_elsewhere = 0;
   // formation

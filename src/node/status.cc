@@ -49,6 +49,7 @@ StatusSection links_section(const Links& links, const Counters& c, const StatusF
        {"frame_acks_late", c.frame_acks_late}, {"link_items_dropped", c.link_items_dropped},
        {"packets_sent", c.packets_sent}, {"packets_received", c.packets_received},
        {"packets_without_link", c.packets_without_link}, {"packets_not_mine", c.packets_not_mine},
+       {"packets_of_nobody", c.packets_of_nobody},
        {"offers_refused", c.offers_refused}}};
   for (const auto& [no, peer] : links.peers()) {
     if (peer.own || peer.hello.node.empty()) continue;

@@ -101,6 +101,18 @@ TEST_CASE("links: a packet for a bucket that there is not, or that is not here, 
   CHECK(pair.fabric[1].counters().packets_not_mine == 2);
 }
 
+TEST_CASE("links: a packet from a bucket that there is not reaches no shard: its owner would be looked up outside the map") {
+  Pair pair;
+  const uint64_t n1 = pair.fabric[0].options.boot, n2 = pair.fabric[1].options.boot;
+  const BucketId nobody(4000), here = std::get<wire::Tail>(pair.packet()).to;
+  const wire::LeafJoin join{"s", Position(1, 1)};
+  pair.fabric.deliver({0, "link-n2", pair.frame(n1, n2, {wire::ChannelLetter{nobody, here, {Position(1, 1), 0}, {}, join}})});
+  pair.fabric.deliver({0, "link-n2", pair.frame(n1, n2, {wire::Have{nobody, here, "s", StreamNo(1, 1)}})});
+  pair.fabric.deliver({0, "link-n2", pair.frame(n1, n2, {wire::ChannelAck{here, nobody, {Position(1, 1), 0}}})});
+  CHECK(pair.arrived() == 0);
+  CHECK(pair.fabric[1].counters().packets_of_nobody == 3);
+}
+
 TEST_CASE("links: another node of the same name is not talked with and is named") {
   Fabric fabric(2);
   fabric[1].options.name = "n1";
