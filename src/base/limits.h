@@ -44,6 +44,7 @@ constexpr size_t outbox_letters_max = 100'000;  // of one channel; then client o
 
 // Requests
 constexpr size_t requests_in_flight_max = 100'000;  // at one node's front
+constexpr size_t request_bytes_in_flight_max = 256u << 20;  // of their frames; one is always taken
 constexpr size_t waiting_reads_max = 100'000;       // long polls of one shard
 constexpr size_t waiting_follows_max = 100'000;     // of one shard
 constexpr size_t live_feeds_max = 100'000;          // subscribed at one node

@@ -88,8 +88,12 @@ void Front::on_client(Now now, std::vector<std::string> route, const std::vector
   if (const auto here = answer_here(*request)) return reply(std::move(route), encoding, *here, out);
   if (asks_.in_flight() >= limits::requests_in_flight_max)
     return refuse({Code::busy, "too many requests are in flight at this node", 100});
+  size_t bytes = 0;
+  for (const std::string_view frame : frames) bytes += frame.size();
+  if (bytes_in_flight_ > 0 && bytes_in_flight_ + bytes > limits::request_bytes_in_flight_max)
+    return refuse({Code::busy, "too many bytes of requests are in flight at this node", 100});
   const Instant deadline = deadline_of(now, *request);
-  begin(now, Request{std::move(route), encoding, deadline, 0, std::nullopt, {}, nullptr}, std::move(*request), out);
+  begin(now, Request{std::move(route), encoding, deadline, bytes, 0, std::nullopt, {}, nullptr}, std::move(*request), out);
   settle(now, out);
 }
 
@@ -104,6 +108,12 @@ std::optional<wire::Reply> Front::answer_here(const wire::Request& request) {
   return std::nullopt;
 }
 
+uint64_t Front::keep(Request client) {
+  bytes_in_flight_ += client.bytes;
+  requests_.emplace(++last_number_, std::move(client));
+  return last_number_;
+}
+
 void Front::begin(Now now, Request client, wire::Request request, Output& out) {
   if (const auto bucket = bucket_of_request(*place_.map, request))
     return begin_one(now, std::move(client), *bucket, std::move(request), out);
@@ -115,10 +125,9 @@ void Front::begin(Now now, Request client, wire::Request request, Output& out) {
 }
 
 void Front::begin_one(Now now, Request client, BucketId bucket, wire::Request request, Output& out) {
-  const uint64_t number = ++last_number_;
   const Instant deadline = client.deadline;
   client.open = 1;
-  requests_.emplace(number, std::move(client));
+  const uint64_t number = keep(std::move(client));
   asks_.ask(now, {Asks::Purpose::Kind::client, number, 0, PeerNo(), 0}, bucket, std::move(request), deadline, out);
 }
 
@@ -129,21 +138,20 @@ void Front::begin_parts(Now now, Request client, wire::Request request, Output& 
   if (parts.empty()) return reply(std::move(client.route), client.encoding, std::move(gather).finish(), out);
   if (parts.size() == 1) return begin_one(now, std::move(client), parts[0].bucket, std::move(parts[0].request), out);
 
-  const uint64_t number = ++last_number_;
   const Instant deadline = client.deadline;
   client.open = parts.size();
   client.gather = std::move(gather);
   for (Part& part : parts) client.indices.push_back(std::move(part.indices));
-  requests_.emplace(number, std::move(client));
+  const uint64_t number = keep(std::move(client));
   for (uint32_t i = 0; i < parts.size(); ++i)
     asks_.ask(now, {Asks::Purpose::Kind::client, number, i, PeerNo(), 0}, parts[i].bucket, std::move(parts[i].request),
               deadline, out);
 }
 
 void Front::begin_survey(Now now, Request client, std::unique_ptr<Survey> survey, Output& out) {
-  const uint64_t number = ++last_number_;
   client.survey = std::move(survey);
-  go_on(now, number, requests_.emplace(number, std::move(client)).first->second, out);
+  const uint64_t number = keep(std::move(client));
+  go_on(now, number, requests_.at(number), out);
 }
 
 void Front::go_on(Now now, uint64_t number, Request& request, Output& out) {
@@ -182,6 +190,7 @@ void Front::on_client_part(Now now, Asks::Done done, Output& out) {
     done.reply = unwrap(std::move(done.reply));
   }
   reply(std::move(request.route), request.encoding, done.reply, out);
+  bytes_in_flight_ -= request.bytes;
   requests_.erase(at);
 }
 

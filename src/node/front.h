@@ -49,6 +49,7 @@ class Front {
     std::vector<std::string> route;
     wire::Encoding encoding = wire::Encoding::msgpack;
     Instant deadline;
+    size_t bytes = 0;                              // of its frames
     size_t open = 0;                               // parts without a reply
     // At most one of the two; with none the one part's reply is the reply.
     std::optional<Gather> gather;
@@ -56,6 +57,7 @@ class Front {
     std::unique_ptr<Survey> survey;
   };
 
+  uint64_t keep(Request client);  // Returns its number
   std::optional<wire::Reply> answer_here(const wire::Request& request);
   void begin(Now now, Request client, wire::Request request, Output& out);
   void begin_parts(Now now, Request client, wire::Request request, Output& out);
@@ -77,6 +79,7 @@ class Front {
   Asks asks_;
   Ingest ingest_;
   std::unordered_map<uint64_t, Request> requests_;  // never walked
+  size_t bytes_in_flight_ = 0;                      // of requests_
   uint64_t last_number_ = 0;
 };
 

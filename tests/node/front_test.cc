@@ -293,6 +293,25 @@ TEST_CASE("front: too many requests in flight are refused as BUSY, and draining 
   CHECK(has(out.clients[0].reply.result, "stopping"));
 }
 
+TEST_CASE("front: too many bytes of requests in flight are refused as BUSY until some are answered") {
+  Ready ready(1);
+  ready.answers[0].silent = true;
+  Output out;
+  const std::string args = "{\"author\":\"a\"}", body(1u << 20, 'b');
+  const auto publish = [&] { ready.fabric[0].node->on_client(ready.fabric.now(), {"r"}, {"PUBLISH", args, body}, out); };
+  size_t taken = 0;
+  for (; out.clients.empty() && taken < 1000; ++taken) publish();
+  CHECK(taken - 1 == limits::request_bytes_in_flight_max / (body.size() + args.size() + 7));
+  CHECK(has(out.clients.at(0).reply.result, "BUSY"));
+  CHECK(ready.fabric[0].node->requests_in_flight() == taken - 1);
+  const auto asked = std::get<shard::Ask>(out.shards.at(0).in).ask;
+  out.clear();
+  ready.fabric[0].node->on_shard(ready.fabric.now(), 0, shard::Answer{asked, Error{Code::internal, "", 0}}, out);
+  out.clear();
+  publish();
+  CHECK(out.clients.empty());
+}
+
 TEST_CASE("front: FOLLOWERS pages through all leaves, each follower once, and counts them all on every page") {
   Ready ready(3);
   std::set<std::pair<uint16_t, uint32_t>> followers;
