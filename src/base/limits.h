@@ -32,6 +32,7 @@ constexpr uint32_t fanout_default = 64;
 
 // Streams
 constexpr size_t park_max = 256;                // early stream letters of one leaf, in RAM
+constexpr size_t parked_bytes_max = 4u << 20;   // of all leaves of a bucket; what is not parked is fetched
 constexpr size_t fetch_window_numbers = 256;    // one fetch asks for so many numbers at most
 constexpr size_t fetch_window_bytes = 1u << 20; // and its answer stops near so many bytes
 constexpr size_t fetches_in_flight_max = 256;   // of one bucket

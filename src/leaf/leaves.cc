@@ -19,6 +19,8 @@ constexpr Duration fetch_first_wait = Duration::of_ms(200);
 constexpr Duration fetch_longest_wait = Duration::of_s(5);
 constexpr size_t leaves_cached_max = 100'000;
 
+size_t parked_bytes(const wire::StreamItem& item) { return sizeof item + (item.message ? item.message->size() : 0); }
+
 }  // namespace
 
 std::string encode_delivery(StreamNo no, BodyRef ref) {
@@ -38,7 +40,7 @@ bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref) {
 void Leaves::reset() {
   leaves_.clear();
   fetches_.clear();
-  parked_ = 0;
+  parked_ = parked_bytes_ = 0;
 }
 
 Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
@@ -87,7 +89,7 @@ void Leaves::retire(std::string_view reflector, store::Writes& writes) {
   const auto it = leaves_.find(std::string(reflector));
   ASSERT(it != leaves_.end());
   Leaf& leaf = *it->second;
-  parked_ -= leaf.parked.size();
+  while (!leaf.parked.empty()) unpark(leaf, leaf.parked.begin());
   schedule(leaf, Instant::never());
   writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   writes.erase(KeyBuilder(bucket_, Table::leaf).add(leaf.no));
@@ -118,9 +120,19 @@ Taken Leaves::on_item(Leaf& leaf, const wire::StreamItem& item, const std::funct
       return Taken::applied;
     }
   }
-  if (leaf.parked.size() >= limits::park_max && !leaf.parked.contains(item.no)) return Taken::refused;
-  if (leaf.parked.emplace(item.no, item).second) ++parked_;
+  if (leaf.parked.contains(item.no)) return Taken::parked;
+  if (leaf.parked.size() >= limits::park_max || parked_bytes_ + parked_bytes(item) > limits::parked_bytes_max)
+    return Taken::refused;
+  leaf.parked.emplace(item.no, item);
+  ++parked_;
+  parked_bytes_ += parked_bytes(item);
   return Taken::parked;
+}
+
+void Leaves::unpark(Leaf& leaf, Parked::iterator at) {
+  --parked_;
+  parked_bytes_ -= parked_bytes(at->second);
+  leaf.parked.erase(at);
 }
 
 void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
@@ -140,8 +152,7 @@ void Leaves::drain_parked(Leaf& leaf, const std::function<Position()>& take_posi
     const auto first = leaf.parked.begin();
     if (first->first > leaf.applied.next()) return;
     if (first->first == leaf.applied.next()) apply(leaf, first->second, take_position, writes, deliveries);
-    leaf.parked.erase(first);
-    --parked_;
+    unpark(leaf, first);
   }
 }
 
@@ -220,15 +231,16 @@ void Leaves::save_applied(const Leaf& leaf, store::Writes& writes) const {
 }
 
 void Leaves::check() const {
-  size_t parked = 0, fetching = 0;
+  size_t parked = 0, bytes = 0, fetching = 0;
   for (const auto& [name, leaf] : leaves_) {
     ASSERT(leaf->reflector == name);
     ASSERT(leaf->parked.size() <= limits::park_max);
     if (leaf->welcomed && !leaf->parked.empty()) ASSERT(leaf->parked.begin()->first > leaf->applied);
     parked += leaf->parked.size();
+    for (const auto& [no, item] : leaf->parked) bytes += parked_bytes(item);
     fetching += leaf->fetch_again != Instant::never();
   }
-  ASSERT(parked == parked_);
+  ASSERT(parked == parked_ && bytes == parked_bytes_ && bytes <= limits::parked_bytes_max);
   ASSERT(fetching == fetches_.size());
   ASSERT(fetches_.size() <= limits::fetches_in_flight_max);
 }

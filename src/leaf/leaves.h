@@ -85,6 +85,8 @@ class Leaves {
  private:
   void apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
              store::Writes& writes, std::vector<Delivery>& deliveries);
+  using Parked = std::map<StreamNo, wire::StreamItem>;
+  void unpark(Leaf& leaf, Parked::iterator at);
   void save(const Leaf& leaf, store::Writes& writes) const;
   void save_applied(const Leaf& leaf, store::Writes& writes) const;
   void schedule(Leaf& leaf, Instant at);
@@ -93,7 +95,7 @@ class Leaves {
   // By reflector; a cache of the store but for the parked items and fetches of each.
   std::unordered_map<std::string, std::unique_ptr<Leaf>> leaves_;
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
-  size_t parked_ = 0;
+  size_t parked_ = 0, parked_bytes_ = 0;
 };
 
 // Erases some deliveries of retired leaves. Returns whether there may be more. REQUIRES: the body

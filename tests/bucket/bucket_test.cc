@@ -198,6 +198,27 @@ TEST_CASE("bucket: a gap is parked, fetched and applied in order") {
   CHECK(desk.bodies("bob") == "two one ");
 }
 
+TEST_CASE("bucket: what is parked is bounded in bytes; what is refused is fetched") {
+  Desk desk;
+  desk.follow("bob", "alice");
+  std::string expected;
+  for (int i = 0; i < 9; ++i) {
+    desk.publish("alice", std::string(700'000, static_cast<char>('a' + i)));
+    expected = std::string(1, static_cast<char>('a' + i)) + expected;
+  }
+  const BucketId bob = desk.map().bucket_of("bob");
+  for (auto letter = desk.pushes.rbegin(); letter != desk.pushes.rend(); ++letter)  // the newest first
+    desk.feed(bob, bucket::StreamIn{letter->root, letter->reflector, letter->item});
+  CHECK(desk.bucket_of("bob").counters().parks == 5);
+  CHECK(desk.bucket_of("bob").counters().refused == 3);
+  desk.run();
+  std::string firsts;
+  wire::Read read;
+  read.entities = {"bob"};
+  for (const auto& e : desk.page(read).entries) firsts += wire::decode_message(*e.message)->body[0];
+  CHECK(firsts == expected.substr(0, 3));  // the capacity
+}
+
 TEST_CASE("bucket: home is the newest of the merge, and unfollow lets older ones fill it again") {
   Desk desk;  // capacity 3
   desk.follow("bob", "alice");
