@@ -313,7 +313,7 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
     const auto it = asks_.find(ask);
     if (it == asks_.end()) continue;
     auto& pages = std::get<wire::ReadResult>(it->second.reply).pages;
-    pages[0] = page(it->second.read, it->second.read.entities[0], now, reader);
+    pages[0] = page(it->second.read, it->second.read.entities[0], limits::reply_bytes_max, now, reader);
     if (!std::get<wire::TimelinePage>(pages[0]).entries.empty()) close_ask(ask, effects);
   }
   while (!deadlines_.empty() && deadlines_.begin()->first <= now.instant) close_ask(deadlines_.begin()->second, effects);

@@ -85,6 +85,7 @@ class Bucket {
   struct OpenAsk {
     wire::Reply reply;               // gathered so far
     size_t left = 0;                 // parts without a result
+    size_t bytes = 0;                // of a READ's entries so far
     Instant deadline = Instant::never();
     wire::Read read;                 // a long poll's request
   };
@@ -125,9 +126,10 @@ class Bucket {
   void follow(const Ask& ask, const wire::Follow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   void unfollow(const Ask& ask, const wire::Unfollow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   void read(const Ask& ask, const wire::Read& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
-  wire::TimelinePage page(const wire::Read& request, std::string_view entity, Now now, const store::Reader& reader);
-  wire::TimelinePage home_page(const wire::Read& request, EntityNo entity, Now now, const store::Reader& reader);
-  wire::TimelinePage sent_page(const wire::Read& request, EntityNo entity, const store::Reader& reader) const;
+  // `room`: about how many bytes of entries the page may have; one is always taken.
+  wire::TimelinePage page(const wire::Read& request, std::string_view entity, size_t room, Now now, const store::Reader& reader);
+  wire::TimelinePage home_page(const wire::Read& request, EntityNo entity, size_t room, Now now, const store::Reader& reader);
+  wire::TimelinePage sent_page(const wire::Read& request, EntityNo entity, size_t room, const store::Reader& reader) const;
   wire::Reply get(MessageId id, const store::Reader& reader) const;
   wire::Reply following(const wire::Following& request, const store::Reader& reader) const;
   wire::Reply leaves(const wire::Leaves& request, const store::Reader& reader) const;

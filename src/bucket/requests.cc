@@ -229,7 +229,14 @@ void Bucket::read(const Ask& ask, const wire::Read& request, size_t part, Now no
   }
   ++counters_.reads;
   OpenAsk& open = asks_.at(ask.ask);
-  wire::TimelinePage found = page(request, request.entities[part], now, reader);
+  if (open.bytes >= limits::reply_bytes_max) {
+    std::get<wire::ReadResult>(open.reply).pages[part] =
+        Error{Code::too_large, "entities: those before this one fill the reply: it must be asked for with fewer at once", 0};
+    part_done(ask.ask, effects);
+    return;
+  }
+  wire::TimelinePage found = page(request, request.entities[part], limits::reply_bytes_max - open.bytes, now, reader);
+  for (const wire::Entry& entry : found.entries) open.bytes += entry.message->size();
   const bool wait = found.entries.empty() && request.wait_ms > 0 && !request.batch;
   std::get<wire::ReadResult>(open.reply).pages[part] = std::move(found);
   if (!wait) {
@@ -242,10 +249,12 @@ void Bucket::read(const Ask& ask, const wire::Read& request, size_t part, Now no
   tail(request.timeline, request.entities[0], reader);
 }
 
-wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view entity, Now now, const store::Reader& reader) {
+wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view entity, size_t room, Now now,
+                                const store::Reader& reader) {
   const auto no = entities_.find(entity, reader);
   if (!no) return {};
-  return request.timeline == wire::Timeline::home ? home_page(request, *no, now, reader) : sent_page(request, *no, reader);
+  return request.timeline == wire::Timeline::home ? home_page(request, *no, room, now, reader)
+                                                  : sent_page(request, *no, room, reader);
 }
 
 namespace {
@@ -253,11 +262,11 @@ namespace {
 // Fills a page from entries as they come; stops at the limit or near the largest reply.
 class PageFiller {
  public:
-  PageFiller(const wire::Read& request, wire::TimelinePage& page) : request_(request), page_(page) {}
+  PageFiller(const wire::Read& request, size_t room, wire::TimelinePage& page) : request_(request), room_(room), page_(page) {}
   // Returns false when the page is full (then this entry is not in it, and there is more).
   bool add(Position position, Blob message) {
     if (page_.entries.size() >= request_.limit ||
-        (!page_.entries.empty() && bytes_ + message->size() > limits::reply_bytes_max)) {
+        (!page_.entries.empty() && bytes_ + message->size() > room_)) {
       page_.next = page_.entries.back().position;
       return false;
     }
@@ -272,16 +281,18 @@ class PageFiller {
 
  private:
   const wire::Read& request_;
+  const size_t room_;
   wire::TimelinePage& page_;
   size_t bytes_ = 0;
 };
 
 }  // namespace
 
-wire::TimelinePage Bucket::home_page(const wire::Read& request, EntityNo entity, Now now, const store::Reader& reader) {
+wire::TimelinePage Bucket::home_page(const wire::Read& request, EntityNo entity, size_t room, Now now,
+                                     const store::Reader& reader) {
   const leaf::Home& home = timelines_.open(entity, now, reader);
   wire::TimelinePage page;
-  PageFiller filler(request, page);
+  PageFiller filler(request, room, page);
   const auto add = [&](const leaf::HomeEntry& entry) {
     Blob message = reader.body(entry.ref);
     ASSERT(message);
@@ -304,9 +315,9 @@ wire::TimelinePage Bucket::home_page(const wire::Read& request, EntityNo entity,
   return page;
 }
 
-wire::TimelinePage Bucket::sent_page(const wire::Read& request, EntityNo entity, const store::Reader& reader) const {
+wire::TimelinePage Bucket::sent_page(const wire::Read& request, EntityNo entity, size_t room, const store::Reader& reader) const {
   wire::TimelinePage page;
-  PageFiller filler(request, page);
+  PageFiller filler(request, room, page);
   const std::string list = KeyBuilder(id_, Table::sent).add(entity);
   const auto add = [&](std::string_view key, std::string_view value) {
     Blob message = reader.body(store::decode_ref(value));

@@ -284,6 +284,25 @@ TEST_CASE("bucket: pages go on from a position in both directions") {
   }
 }
 
+TEST_CASE("bucket: the entries of a READ of many entities are bounded together") {
+  Desk desk;
+  for (int i = 0; i < 4; ++i) desk.publish("alice", std::string(12u << 20, 'a'));
+  desk.pushes.clear();
+  wire::Read read;
+  read.entities = {"alice", "alice", "alice", "alice"};
+  read.batch = true;
+  read.timeline = wire::Timeline::sent;
+  const auto reply = desk.ask("alice", read);
+  REQUIRE(reply);
+  const auto& pages = std::get<wire::ReadResult>(*reply).pages;
+  REQUIRE(pages.size() == 4);
+  CHECK(std::get<wire::TimelinePage>(pages[0]).entries.size() == 4);
+  CHECK(std::get<wire::TimelinePage>(pages[1]).entries.size() == 1);
+  CHECK(std::get<wire::TimelinePage>(pages[1]).next);
+  CHECK(std::get<wire::TimelinePage>(pages[2]).entries.size() == 1);
+  CHECK(std::get<Error>(pages[3]).code == Code::too_large);
+}
+
 TEST_CASE("bucket: a long poll is answered by what arrives, or empty when its time is over") {
   Desk desk;
   desk.follow("bob", "alice");
