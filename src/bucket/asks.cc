@@ -106,7 +106,12 @@ void Bucket::notify(const TailKey& key, const wire::Entry& entry, Position prev,
   const auto it = tails_.find(key);
   if (it == tails_.end()) return;
   if (it->second.feed) effects.held.push_back(Feed{key.first, key.second, entry, prev});
-  due_reads_.insert(due_reads_.end(), it->second.asks.begin(), it->second.asks.end());
+  wake(key);
+}
+
+void Bucket::wake(const TailKey& key) {
+  const auto it = tails_.find(key);
+  if (it != tails_.end()) due_reads_.insert(due_reads_.end(), it->second.asks.begin(), it->second.asks.end());
 }
 
 void Bucket::beats(Now now, const store::Reader& reader, Effects& effects) {

@@ -274,13 +274,19 @@ void Bucket::delivered(const std::vector<leaf::Delivery>& deliveries, const stor
       work_at_ = Instant();
     }
   }
-  if (timelines_.empty()) return;
+  if (timelines_.empty() && home_tails_.empty()) return;
   for (const auto& delivery : deliveries) {
     leaf::Followers(id_, delivery.leaf, reader).visit(EntityNo(), [&](EntityNo follower) {
-      if (!timelines_.contains(follower)) return true;
-      const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
-      if (const auto it = home_tails_.find(follower); it != home_tails_.end())
-        notify({wire::Timeline::home, it->second}, {delivery.position, delivery.message}, previous, effects);
+      const auto tailed = home_tails_.find(follower);
+      if (timelines_.contains(follower)) {
+        const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
+        if (tailed != home_tails_.end())
+          notify({wire::Timeline::home, tailed->second}, {delivery.position, delivery.message}, previous, effects);
+      } else if (tailed != home_tails_.end()) {
+        // Dropped to make room. Long polls read it from the store; a live feed shows the hole by its
+        // next `prev` or beat.
+        wake({wire::Timeline::home, tailed->second});
+      }
       return true;
     });
   }

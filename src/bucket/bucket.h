@@ -150,6 +150,7 @@ class Bucket {
   void entity_created(EntityNo entity, const std::string& name);
   bool tailed_home(EntityNo entity) const { return home_tails_.contains(entity); }
   void notify(const TailKey& key, const wire::Entry& entry, Position prev, Effects& effects);
+  void wake(const TailKey& key);
   void beats(Now now, const store::Reader& reader, Effects& effects);
 
   BucketId id_;

@@ -336,6 +336,25 @@ TEST_CASE("bucket: a long poll of an entity that does not exist yet is answered 
   CHECK(desk.run());
 }
 
+TEST_CASE("bucket: a long poll is answered although its timeline was dropped to make room") {
+  Desk desk;
+  std::string other = "x";
+  while (desk.map().bucket_of(other) != desk.map().bucket_of("bob")) other += "x";
+  desk.follow("bob", "alice");
+  desk.follow(other, "carol");
+  wire::Read read;
+  read.entities = {"bob"};
+  read.after = Position();
+  read.wait_ms = 1000;
+  CHECK_FALSE(desk.ask("bob", read));
+  desk.bucket_of("bob").limit_homes(1);
+  desk.bodies(other);  // takes the only place
+  desk.publish("alice", "one");
+  const auto reply = desk.run();
+  REQUIRE(reply);
+  CHECK(std::get<wire::TimelinePage>(std::get<wire::ReadResult>(*reply).pages.at(0)).entries.size() == 1);
+}
+
 TEST_CASE("bucket: a key gives the first answer again, and is refused for another message") {
   Desk desk;
   const MessageId first = desk.publish("alice", "one", "k");
