@@ -222,12 +222,16 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
   leaf->known = std::max(leaf->known, fetched.newest);
   std::vector<leaf::Delivery> deliveries;
   const auto take = [this] { return take_position(); };
+  const StreamNo before = leaf->applied;
   if (!fetched.gone_below.zero()) leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
   for (const auto& item : fetched.items)
     if (item.no == leaf->applied.next()) leaves_.on_item(*leaf, item, take, effects.writes, deliveries);
   leaves_.drain_parked(*leaf, take, effects.writes, deliveries);
   delivered(deliveries, reader, effects);
 
+  // What brings nothing new (a repeat) is not the answer that the open fetch waits for: to ask again
+  // for each such one would keep several windows on their way.
+  if (leaf->applied == before && leaf->applied < leaf->known && leaf->fetch_again != Instant::never()) return;
   std::vector<wire::Packet> packets;
   leaves_.fetch_done(*leaf);
   if (leaf->applied >= leaf->known) packets.push_back(wire::Have{id_, fetched.from, leaf->reflector, leaf->applied});

@@ -219,6 +219,25 @@ TEST_CASE("bucket: what is parked is bounded in bytes; what is refused is fetche
   CHECK(firsts == expected.substr(0, 3));  // the capacity
 }
 
+TEST_CASE("bucket: an answer that brings nothing new does not open another fetch") {
+  Desk desk;
+  desk.follow("bob", "alice");
+  desk.publish("alice", "one");
+  desk.pushes.clear();  // lost
+  desk.publish("alice", "two");
+  const auto letter = desk.pushes.front();
+  desk.pushes.clear();
+  const BucketId bob = desk.map().bucket_of("bob");
+  desk.feed(bob, bucket::StreamIn{letter.root, letter.reflector, letter.item});
+  REQUIRE(desk.packets.size() == 1);
+  const auto fetch = std::get<wire::Fetch>(desk.packets.front());
+  const wire::Fetched nothing{fetch.to, bob, "alice", fetch.generation, fetch.first, fetch.last, {}, letter.item.no, {}};
+  for (int i = 0; i < 3; ++i) desk.feed(bob, bucket::Arrive{nothing});
+  CHECK(desk.packets.size() == 1);
+  desk.run();
+  CHECK(desk.bodies("bob") == "two one ");
+}
+
 TEST_CASE("bucket: home is the newest of the merge, and unfollow lets older ones fill it again") {
   Desk desk;  // capacity 3
   desk.follow("bob", "alice");
