@@ -58,6 +58,11 @@ std::vector<Links::Change> Links::on_hello(Now now, wire::Hello hello, uint64_t 
     }
     peer->retired.erase(old);
   }
+  if (peer->own) {  // another node speaks from there: it was not us
+    peer->own = false;
+    std::erase(out.disconnect, peer->endpoint);
+    out.connect.push_back(peer->endpoint);
+  }
   const bool unknown = peer->hello.boot != hello.boot;
   if (unknown) take_boot(*peer, hello.boot, changes);
   const bool heard_us = hello.seen_boot == options_.boot;
@@ -120,7 +125,8 @@ bool Links::judge_fabric(const wire::Hello& hello) {
 // The frame's number is the PeerNo of the connection by which it went out.
 void Links::on_own_hello(uint64_t number, Output& out) {
   const auto at = peers_.find(PeerNo(number));
-  if (at == peers_.end() || at->second.own) return;
+  // One that a session went over leads to another node: whoever sent this has read our boot somewhere.
+  if (at == peers_.end() || at->second.own || at->second.known) return;
   at->second.own = true;
   out.disconnect.push_back(at->second.endpoint);
 }
