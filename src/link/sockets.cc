@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <utility>
@@ -108,6 +109,7 @@ class Frames {
     return true;
   }
   const std::vector<std::string_view>& views() const { return views_; }
+  const zmq::message_t& first() const { return messages_[0]; }
   bool cut() const { return cut_; }
 
  private:
@@ -339,7 +341,7 @@ class ZmqSockets : public Sockets {
     if (frame[0] != 0 && frame[0] != 1) return true;  // a message from an XSUB socket: none of ours
     const bool on = frame[0] == 1;
     const std::string_view topic = frame.substr(1);
-    const Feeds::Change change = feeds_.change(topic, on);
+    const Feeds::Change change = feeds_.change(topic, on, feed_connection(frames_.first()));
     if (change == Feeds::Change::refused) {
       ++counters_.feed_topics_refused;
       return true;
@@ -352,6 +354,22 @@ class ZmqSockets : public Sockets {
     if (change == Feeds::Change::first) receiver.on_feed_subscription(topic, true);
     if (change == Feeds::Change::last) receiver.on_feed_subscription(topic, false);
     return true;
+  }
+
+  // Whose message it is. ZeroMQ keeps a connection's properties as long as one of its messages, so
+  // while we have one no other connection can have them at the same place.
+  Feeds::Connection feed_connection(const zmq::message_t& message) {
+    const char* property = zmq_msg_gets(message.handle(), "__fd");
+    if (property == nullptr) return {};  // ZeroMQ's own, for a connection that has died
+    const int descriptor = std::atoi(property);
+    FeedConnection& connection = feed_connections_[descriptor];
+    if (connection.property != property) {
+      connection.property = property;
+      connection.number = ++last_feed_connection_;
+      zmq::message_t kept(1);
+      if (zmq_msg_copy(kept.handle(), const_cast<zmq_msg_t*>(message.handle())) == 0) connection.kept = std::move(kept);
+    }
+    return {descriptor, connection.number};
   }
 
   bool receive_link(Receiver& receiver) {
@@ -373,7 +391,15 @@ class ZmqSockets : public Sockets {
   zmq::socket_t front_, ingest_, feed_, link_;
   std::map<std::string, zmq::socket_t, std::less<>> peers_;
   Bound bound_;
+  struct FeedConnection {
+    const char* property = nullptr;
+    uint64_t number = 0;
+    zmq::message_t kept;
+  };
+
   Feeds feeds_;
+  std::map<int, FeedConnection> feed_connections_;  // by descriptor: as many as there were at once
+  uint64_t last_feed_connection_ = 0;
   Counters counters_;
   Frames frames_;
   std::vector<std::string_view> payload_;

@@ -70,26 +70,50 @@ TEST_CASE("packet: too many frames, or a long way back, are refused to the one w
 TEST_CASE("feeds: only complete topics count, each until its last subscriber has gone") {
   Feeds feeds(2);
   using Change = Feeds::Change;
-  CHECK(feeds.change(""sv, true) == Change::refused);
-  CHECK(feeds.change("home/"sv, true) == Change::refused);
-  CHECK(feeds.change("home/alice"sv, true) == Change::refused);
-  CHECK(feeds.change("house/alice\0"sv, true) == Change::refused);
-  CHECK(feeds.change("home/alice\0"sv, true) == Change::first);
-  CHECK(feeds.change("home/alice\0"sv, true) == Change::more);
-  CHECK(feeds.change("home/alice\0"sv, false) == Change::none);
-  CHECK(feeds.change("home/alice\0"sv, false) == Change::last);
-  CHECK(feeds.change("home/alice\0"sv, false) == Change::none);
+  CHECK(feeds.change(""sv, true, {5, 1}) == Change::refused);
+  CHECK(feeds.change("home/"sv, true, {5, 1}) == Change::refused);
+  CHECK(feeds.change("home/alice"sv, true, {5, 1}) == Change::refused);
+  CHECK(feeds.change("house/alice\0"sv, true, {5, 1}) == Change::refused);
+  CHECK(feeds.change("home/alice\0"sv, true, {5, 1}) == Change::first);
+  CHECK(feeds.change("home/alice\0"sv, true, {6, 2}) == Change::more);
+  CHECK(feeds.change("home/alice\0"sv, false, {6, 2}) == Change::none);
+  CHECK(feeds.change("home/alice\0"sv, false, {5, 1}) == Change::last);
+  CHECK(feeds.change("home/alice\0"sv, false, {5, 1}) == Change::none);
   CHECK(feeds.size() == 0);
 }
 
 TEST_CASE("feeds: there is a bound, and room again when one ends") {
   Feeds feeds(2);
   using Change = Feeds::Change;
-  CHECK(feeds.change("home/a\0"sv, true) == Change::first);
-  CHECK(feeds.change("home/b\0"sv, true) == Change::first);
-  CHECK(feeds.change("home/c\0"sv, true) == Change::refused);
-  CHECK(feeds.change("home/a\0"sv, true) == Change::more);
-  CHECK(feeds.change("home/c\0"sv, false) == Change::none);
-  CHECK(feeds.change("home/b\0"sv, false) == Change::last);
-  CHECK(feeds.change("home/c\0"sv, true) == Change::first);
+  CHECK(feeds.change("home/a\0"sv, true, {5, 1}) == Change::first);
+  CHECK(feeds.change("home/b\0"sv, true, {5, 1}) == Change::first);
+  CHECK(feeds.change("home/c\0"sv, true, {5, 1}) == Change::refused);
+  CHECK(feeds.change("home/a\0"sv, true, {6, 2}) == Change::more);
+  CHECK(feeds.change("home/c\0"sv, false, {5, 1}) == Change::none);
+  CHECK(feeds.change("home/b\0"sv, false, {5, 1}) == Change::last);
+  CHECK(feeds.change("home/c\0"sv, true, {5, 1}) == Change::first);
+}
+
+TEST_CASE("feeds: nobody ends what another has, and saying it twice counts once") {
+  Feeds feeds(2);
+  using Change = Feeds::Change;
+  CHECK(feeds.change("home/a\0"sv, true, {5, 1}) == Change::first);
+  CHECK(feeds.change("home/a\0"sv, false, {6, 2}) == Change::none);  // never had it
+  CHECK(feeds.wanted(std::string("home/a\0"sv)));
+  CHECK(feeds.change("home/a\0"sv, true, {5, 1}) == Change::none);   // again
+  CHECK(feeds.change("home/a\0"sv, false, {}) == Change::last);      // died
+  CHECK(feeds.size() == 0);
+}
+
+TEST_CASE("feeds: a descriptor that is used again, before and after the end of the one that had it is told") {
+  Feeds feeds(2);
+  using Change = Feeds::Change;
+  CHECK(feeds.change("home/a\0"sv, true, {5, 1}) == Change::first);
+  CHECK(feeds.change("home/a\0"sv, true, {5, 2}) == Change::more);
+  CHECK(feeds.change("home/a\0"sv, false, {}) == Change::none);      // 1 has died
+  CHECK(feeds.change("home/a\0"sv, true, {6, 3}) == Change::more);
+  CHECK(feeds.change("home/a\0"sv, false, {}) == Change::none);      // 2 has died
+  CHECK(feeds.change("home/a\0"sv, true, {5, 4}) == Change::more);
+  CHECK(feeds.change("home/a\0"sv, false, {5, 4}) == Change::none);
+  CHECK(feeds.change("home/a\0"sv, false, {6, 3}) == Change::last);
 }
