@@ -28,6 +28,7 @@ namespace {
 constexpr uint64_t control_map_size = uint64_t{256} << 20;
 constexpr uint64_t page_bytes = 4096;
 constexpr size_t frame_slack_bytes = 64 << 10;                    // names and the like around a body
+constexpr size_t answers_at_once = 16;                            // encoded before they are sent
 constexpr Duration turn_wait_max = Duration::of_s(1);             // the watchdog and the status want a turn
 constexpr Duration drain_max = Duration::of_s(5);                 // of requests in flight after SIGTERM
 constexpr Duration ingest_hold_max = Duration::of_s(1);           // then it is read, for the core to drop and count
@@ -193,14 +194,25 @@ class Shell : public Daemon, private link::Receiver {
     return now_.instant - *ingest_held_since_ >= ingest_hold_max;
   }
 
-  // All that they gave: it is bounded by what the core admitted.
+  // All that they gave: it is bounded by what the core admitted. Answers go out run by run: a page of
+  // a timeline may be large, and the sockets know who reads what he is sent.
   void take_from_shards() {
     for (uint32_t i = 0; i < shards_.size(); ++i) {
       shards_[i]->take(from_shard_);
-      for (auto& run : from_shard_)
-        for (shard::Out& from : run) node_->on_shard(now_, i, std::move(from), out_);
+      for (auto& run : from_shard_) {
+        for (shard::Out& from : run) {
+          node_->on_shard(now_, i, std::move(from), out_);
+          if (out_.clients.size() >= answers_at_once) send_answers();
+        }
+        run.clear();
+      }
       from_shard_.clear();
     }
+  }
+
+  void send_answers() {
+    for (auto& [route, reply] : out_.clients) sockets_->send_client(std::move(route), std::move(reply));
+    out_.clients.clear();
   }
 
   void carry_out() {
@@ -212,7 +224,7 @@ class Shell : public Daemon, private link::Receiver {
     for (uint32_t i = 0; i < shards_.size() && !stopped_; ++i)
       if (!to_shard_[i].empty()) shards_[i]->put(to_shard_[i]);
     for (auto& [endpoint, bytes] : out_.links) sockets_->send_link(endpoint, std::move(bytes));
-    for (auto& [route, reply] : out_.clients) sockets_->send_client(std::move(route), std::move(reply));
+    send_answers();
     for (wire::FeedFrames& frames : out_.feed) sockets_->send_feed(std::move(frames));
     out_.clear();
   }

@@ -1,9 +1,11 @@
 #include "link/sockets.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <zmq.hpp>
@@ -27,6 +29,9 @@ constexpr int64_t link_frame_bytes_max = 128 << 20;
 constexpr size_t link_queue_max = 1000;
 constexpr int front_burst = 256, ingest_burst = 256, feed_burst = 256, link_burst = 64;
 constexpr size_t no_copy_bytes_min = 64 << 10;   // below it a copy is cheaper than the hand-over
+constexpr size_t counted_bytes_min = 8 << 10;    // replies below it are bounded by front_queue_max
+constexpr size_t client_unread_bytes_max = 256u << 20;  // of replies to one client; one is always allowed
+constexpr size_t unread_bytes_max = 1u << 30;           // of replies to all clients
 
 static_assert(sockets_max > 2 * static_cast<int>(limits::nodes_max) + 16, "a DEALER for each node");
 static_assert(link_frame_bytes_max > static_cast<int64_t>(limits::reply_bytes_max + limits::body_bytes_max + limits::args_bytes_max),
@@ -52,6 +57,32 @@ zmq::message_t to_message(std::string bytes) {
   if (bytes.size() < no_copy_bytes_min) return zmq::message_t(bytes.data(), bytes.size());
   auto* kept = new std::string(std::move(bytes));
   zmq::message_t message(kept->data(), kept->size(), free_string, kept);
+  handed_over(kept);
+  return message;
+}
+
+// The bytes of large replies that ZeroMQ still has.
+struct Unread {
+  std::atomic<size_t> bytes = 0;
+};
+
+struct CountedReply {
+  std::string bytes;
+  std::shared_ptr<Unread> of_client, of_all;
+};
+
+void free_counted(void*, void* hint) {  // on ZeroMQ's thread, after the last byte has left
+  taken_over(hint);
+  const std::unique_ptr<CountedReply> reply(static_cast<CountedReply*>(hint));
+  reply->of_client->bytes -= reply->bytes.size();
+  reply->of_all->bytes -= reply->bytes.size();
+}
+
+zmq::message_t to_counted_message(std::string bytes, std::shared_ptr<Unread> of_client, std::shared_ptr<Unread> of_all) {
+  of_client->bytes += bytes.size();
+  of_all->bytes += bytes.size();
+  auto* kept = new CountedReply{std::move(bytes), std::move(of_client), std::move(of_all)};
+  zmq::message_t message(kept->bytes.data(), kept->bytes.size(), free_counted, kept);
   handed_over(kept);
   return message;
 }
@@ -180,6 +211,17 @@ class ZmqSockets : public Sockets {
 
   void send_client(std::vector<std::string> route, wire::ReplyFrames reply) override {
     if (!front_ || route.empty()) return;
+    std::shared_ptr<Unread> unread;
+    if (reply.result.size() >= counted_bytes_min) {
+      unread = unread_of(route.front());
+      const size_t size = reply.result.size();
+      if ((unread->bytes > 0 && unread->bytes + size > client_unread_bytes_max) || unread_->bytes + size > unread_bytes_max) {
+        ++counters_.replies_full;
+        const Error error{Code::busy, "too many bytes of replies wait to be read", 1000};
+        reply = wire::encode_reply(error, reply.result.front() == '{' ? wire::Encoding::json : wire::Encoding::msgpack);
+        unread.reset();
+      }
+    }
     try {
       bool first = true;
       for (std::string& frame : route) {
@@ -191,7 +233,8 @@ class ZmqSockets : public Sockets {
         first = false;
       }
       (void)front_.send(to_message(std::move(reply.status)), more_);
-      (void)front_.send(to_message(std::move(reply.result)), zmq::send_flags::dontwait);
+      (void)front_.send(unread ? to_counted_message(std::move(reply.result), std::move(unread), unread_)
+                               : to_message(std::move(reply.result)), zmq::send_flags::dontwait);
       ++counters_.replies;
     } catch (const zmq::error_t& error) {
       ++(error.num() == EHOSTUNREACH ? counters_.replies_gone : counters_.errors);
@@ -356,6 +399,17 @@ class ZmqSockets : public Sockets {
     return true;
   }
 
+  // Those that have read everything are forgotten now and then.
+  std::shared_ptr<Unread> unread_of(const std::string& client) {
+    if (unread_by_client_.size() >= unread_sweep_at_) {
+      std::erase_if(unread_by_client_, [](const auto& one) { return one.second->bytes == 0; });
+      unread_sweep_at_ = std::max<size_t>(64, 2 * unread_by_client_.size());
+    }
+    std::shared_ptr<Unread>& unread = unread_by_client_[client];
+    if (!unread) unread = std::make_shared<Unread>();
+    return unread;
+  }
+
   // Whose message it is. ZeroMQ keeps a connection's properties as long as one of its messages, so
   // while we have one no other connection can have them at the same place.
   Feeds::Connection feed_connection(const zmq::message_t& message) {
@@ -396,6 +450,10 @@ class ZmqSockets : public Sockets {
     uint64_t number = 0;
     zmq::message_t kept;
   };
+
+  std::map<std::string, std::shared_ptr<Unread>> unread_by_client_;  // by routing id
+  size_t unread_sweep_at_ = 64;
+  const std::shared_ptr<Unread> unread_ = std::make_shared<Unread>();
 
   Feeds feeds_;
   std::map<int, FeedConnection> feed_connections_;  // by descriptor: as many as there were at once
