@@ -348,9 +348,8 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
 // the horizon, but for the newest of each leaf.
 void Bucket::trim(const store::Reader& reader, Effects& effects) {
   if (retired_leaves_) {
-    const size_t before = effects.writes.size();
-    retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes);
-    const size_t erased = (effects.writes.size() - before) / 2;
+    size_t erased = 0;
+    retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
     record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
     return;
   }

@@ -18,6 +18,7 @@ constexpr uint8_t leaf_record_version = 1;
 constexpr Duration fetch_first_wait = Duration::of_ms(200);
 constexpr Duration fetch_longest_wait = Duration::of_s(5);
 constexpr size_t leaves_cached_max = 100'000;
+constexpr size_t retired_per_slice = 100;
 
 size_t parked_bytes(const wire::StreamItem& item) { return sizeof item + (item.message ? item.message->size() : 0); }
 
@@ -245,27 +246,29 @@ void Leaves::check() const {
   ASSERT(fetches_.size() <= limits::fetches_in_flight_max);
 }
 
-bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes) {
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
+                   size_t& erased) {
   const std::string prefix = KeyBuilder(bucket, Table::retired);
-  std::string retired;
+  std::vector<std::string> retired;
   reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
-    retired = key;
-    return false;
+    retired.emplace_back(key);
+    return retired.size() < retired_per_slice;
   });
-  if (retired.empty()) return false;
-  const LeafNo leaf(Cursor(std::string_view(retired).substr(prefix.size())).be32());
-  const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
-  size_t erased = 0;
-  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
-    StreamNo no;
-    BodyRef ref;
-    ASSERT(decode_delivery(value, no, ref));
-    writes.erase(std::string(key));
-    writes.unref(ref);
-    return ++erased < deliveries_max;
-  });
-  if (erased < deliveries_max) writes.erase(retired);
-  return true;
+  for (const std::string& key : retired) {
+    const LeafNo leaf(Cursor(std::string_view(key).substr(prefix.size())).be32());
+    const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
+    reader.scan(list, store::after_prefix(list), [&](std::string_view at, std::string_view value) {
+      StreamNo no;
+      BodyRef ref;
+      ASSERT(decode_delivery(value, no, ref));
+      writes.erase(std::string(at));
+      writes.unref(ref);
+      return ++erased < deliveries_max;
+    });
+    if (erased >= deliveries_max) return true;  // this leaf may have more
+    writes.erase(key);
+  }
+  return !retired.empty();
 }
 
 }  // namespace canopy::leaf

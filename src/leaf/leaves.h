@@ -98,9 +98,10 @@ class Leaves {
   size_t parked_ = 0, parked_bytes_ = 0;
 };
 
-// Erases some deliveries of retired leaves. Returns whether there may be more. REQUIRES: the body
-// references that it drops are this bucket's.
-bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes);
+// Erases some deliveries of retired leaves, of a hundred at most, and adds their number to `erased`.
+// Returns whether there may be more. REQUIRES: the body references that it drops are this bucket's.
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
+                   size_t& erased);
 
 // The value of a delivery record: stream number and body ref.
 std::string encode_delivery(StreamNo no, BodyRef ref);
