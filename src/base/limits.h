@@ -19,7 +19,7 @@ constexpr size_t batch_messages_max = 1'000;    // PUBLISH `messages`
 constexpr size_t batch_entities_max = 1'000;    // READ `entities`
 constexpr size_t read_limit_max = 1'000;
 constexpr size_t read_limit_default = 50;
-constexpr size_t reply_bytes_max = 64u << 20;   // of entries in one READ; it is cut to fit
+constexpr size_t reply_bytes_max = 16u << 20;   // of entries in one READ; it is cut to fit
 constexpr size_t depth_max = 16;                // nesting of msgpack and JSON
 constexpr int64_t wait_ms_max = 60'000;
 
@@ -46,8 +46,6 @@ constexpr size_t outbox_letters_max = 100'000;  // of one channel; then client o
 // Requests
 constexpr size_t requests_in_flight_max = 100'000;  // at one node's front
 constexpr size_t request_bytes_in_flight_max = 256u << 20;  // of their frames; one is always taken
-constexpr size_t waiting_reads_max = 100'000;       // long polls of one shard
-constexpr size_t waiting_follows_max = 100'000;     // of one shard
 constexpr size_t live_feeds_max = 100'000;          // subscribed at one node
 constexpr Duration request_timeout = Duration::of_s(10);
 constexpr Duration key_age_max = Duration::of_s(3600);

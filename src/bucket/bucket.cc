@@ -272,7 +272,7 @@ void Bucket::delivered(const std::vector<leaf::Delivery>& deliveries, const stor
   counters_.deliveries += deliveries.size();
   if (record_.deliveries * delivery_record_bytes > map_->settings.deliveries_max && trim_from_ == LeafNo()) {
     const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
-    if (position_.number() > kept && Position(position_.packed() - kept) > record_.horizon) {
+    if (position_.number() > kept && position_.packed() - kept > record_.horizon.packed() + kept / 10) {
       record_.horizon = Position(position_.packed() - kept);
       trim_from_ = LeafNo(1);
       work_at_ = Instant();

@@ -81,6 +81,8 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
   const auto it = outboxes_.find(ack.to);
   if (it == outboxes_.end()) return;
   Outbox& outbox = it->second;
+  // Beyond what was sent since the channel was opened: of before a restart, and it will be said again.
+  if (ack.have > outbox.sent) return;
   uint64_t taken = 0;
   const std::string prefix = KeyBuilder(bucket_, Table::outbox).add(ack.to);
   const LetterNo behind{ack.have.position, ack.have.index + 1};
@@ -92,12 +94,7 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
   if (taken == 0) return;
   ASSERT(taken <= outbox.waiting);
   outbox.waiting -= taken;
-  if (outbox.sent <= ack.have) {
-    outbox.sent = ack.have;
-    outbox.in_flight = 0;
-  } else {
-    outbox.in_flight -= std::min(taken, outbox.in_flight);
-  }
+  outbox.in_flight -= std::min(taken, outbox.in_flight);
   outbox.tries = 0;
   schedule(ack.to, outbox, Instant::never());
   send_more(ack.to, outbox, now, reader, packets);

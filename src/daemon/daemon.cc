@@ -32,7 +32,6 @@ constexpr size_t answers_at_once = 16;                            // encoded bef
 constexpr Duration turn_wait_max = Duration::of_s(1);             // the watchdog and the status want a turn
 constexpr Duration drain_max = Duration::of_s(5);                 // of requests in flight after SIGTERM
 constexpr Duration ingest_hold_max = Duration::of_s(1);           // then it is read, for the core to drop and count
-constexpr size_t ingest_in_flight_max = limits::requests_in_flight_max / 10 * 9;
 
 map::FabricSettings fabric_settings(const Settings& s) {
   map::FabricSettings f;
@@ -183,10 +182,9 @@ class Shell : public Daemon, private link::Receiver {
     return more;
   }
 
-  // When the core has nearly as much in flight as it may, those who publish without an answer wait;
-  // for a bounded time.
+  // While much of it waits already, those who publish without an answer wait, too; for a bounded time.
   bool take_ingest() {
-    if (node_->requests_in_flight() < ingest_in_flight_max) {
+    if (!node_->ingest_full()) {
       ingest_held_since_.reset();
       return true;
     }
@@ -244,10 +242,23 @@ class Shell : public Daemon, private link::Receiver {
       log::err("{}", *fatal);
     }
     if (!draining_since_) tell_ready();
+    tell_sockets();
     if (watchdog_ && now_.instant - last_alive_ >= Duration{watchdog_->us / 4} && shards_alive()) {
       last_alive_ = now_.instant;
       notify::alive();
     }
+  }
+
+  void tell_sockets() {
+    if (now_.instant - sockets_told_ < Duration::of_s(1)) return;
+    sockets_told_ = now_.instant;
+    const link::Counters& c = sockets_->counters();
+    node_->on_sockets({"sockets",
+                       {{"replies_refused", c.replies_refused}, {"replies_full", c.replies_full}, {"replies_gone", c.replies_gone},
+                        {"ingest_refused", c.ingest_refused}, {"link_in", c.link_in}, {"link_in_bytes", c.link_in_bytes},
+                        {"link_in_refused", c.link_in_refused}, {"link_out", c.link_out}, {"link_out_bytes", c.link_out_bytes},
+                        {"link_full", c.link_full}, {"feed_out", c.feed_out}, {"feed_topics_refused", c.feed_topics_refused},
+                        {"errors", c.errors}}});
   }
 
   void tell_ready() {
@@ -348,7 +359,7 @@ class Shell : public Daemon, private link::Receiver {
   std::string waiting_;
   std::optional<Instant> draining_since_, ingest_held_since_;
   std::optional<Duration> watchdog_;
-  Instant last_alive_;
+  Instant last_alive_, sockets_told_;
 };
 
 }  // namespace

@@ -257,7 +257,9 @@ wire::StatusResult Core::status() const {
   facts.frames_in_flight = frames_.frames_in_flight();
   facts.pushes_in_flight = relay_.pushes_in_flight();
   facts.feeds = feeds_.size();
-  return node::status(options_, place_, links_, counters_, facts, reports_);
+  auto all = reports_;
+  all.push_back(sockets_);
+  return node::status(options_, place_, links_, counters_, facts, all);
 }
 
 }  // namespace canopy::node

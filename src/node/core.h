@@ -37,6 +37,8 @@ class Core final : public Node {
   std::string waiting_for() const override { return ready() ? std::string() : formation_.waiting_for(); }
   std::optional<std::string> fatal() const override;
   size_t requests_in_flight() const override { return front_.requests_in_flight(); }
+  void on_sockets(wire::StatusSection section) override { sockets_ = std::move(section); }
+  bool ingest_full() const override { return front_.ingest_full(); }
   void drain(Now now, Output& out) override;
 
   const Counters& counters() const { return counters_; }
@@ -66,6 +68,7 @@ class Core final : public Node {
   Relay relay_;
   Feeds feeds_;
   std::vector<wire::StatusSection> reports_;             // the last of each shard
+  wire::StatusSection sockets_;                          // as last told
   bool draining_ = false;
 };
 

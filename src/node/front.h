@@ -43,6 +43,7 @@ class Front {
   size_t requests_in_flight() const { return asks_.in_flight() + ingest_.waiting(); }
   size_t clients_in_flight() const { return requests_.size(); }
   size_t ingest_waiting() const { return ingest_.waiting(); }
+  bool ingest_full() const { return ingest_.full(); }
 
  private:
   struct Request {

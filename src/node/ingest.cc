@@ -26,11 +26,12 @@ void Ingest::on_message(Now now, wire::Message message, Output& out) {
 void Ingest::pump(Now now, Output& out) {
   drop_old(now);
   if (!place_.known() || now.instant < paused_until_) return;
-  while (!waiting_.empty() && sent_.size() < ingest_in_flight_max) {
+  while (!waiting_.empty() && room()) {
     auto node = waiting_.extract(waiting_.begin());
     const uint64_t number = node.key();
     const wire::Message& message = node.mapped().message;
     waiting_bytes_ -= bytes_of(message);
+    sent_bytes_ += bytes_of(message);
     wire::Publish publish;
     publish.messages.push_back(message);
     const BucketId bucket = place_.map->bucket_of(message.author);
@@ -44,6 +45,7 @@ void Ingest::pump(Now now, Output& out) {
 void Ingest::on_done(Now now, uint64_t number, const Asks::Done& done) {
   auto node = sent_.extract(number);
   if (node.empty()) return;
+  sent_bytes_ -= bytes_of(node.mapped().message);
   const Error* error = std::get_if<Error>(&done.reply);
   if (const auto* result = std::get_if<wire::PublishResult>(&done.reply); result != nullptr && result->results.size() == 1)
     error = std::get_if<Error>(&result->results[0]);
@@ -71,7 +73,7 @@ void Ingest::drop_old(Now now) {
 Instant Ingest::next_deadline() const {
   if (waiting_.empty()) return Instant::never();
   const Instant give_up = waiting_.begin()->second.give_up;
-  return place_.known() && sent_.size() < ingest_in_flight_max ? std::min(give_up, paused_until_) : give_up;
+  return place_.known() && room() ? std::min(give_up, paused_until_) : give_up;
 }
 
 }  // namespace canopy::node

@@ -12,6 +12,7 @@ namespace canopy::node {
 constexpr size_t ingest_in_flight_max = 20'000;
 constexpr size_t ingest_waiting_max = 50'000;
 constexpr size_t ingest_waiting_bytes_max = 64u << 20;
+constexpr size_t ingest_in_flight_bytes_max = 64u << 20;
 constexpr Duration ingest_wait_max = Duration::of_s(5);
 constexpr Duration ingest_pause = Duration::of_ms(50);   // after BUSY
 
@@ -26,12 +27,15 @@ class Ingest {
   Instant next_deadline() const;
   size_t in_flight() const { return waiting_.size() + sent_.size(); }
   size_t waiting() const { return waiting_.size(); }
+  // Half of what may wait does: the socket should not be read just now.
+  bool full() const { return waiting_.size() >= ingest_waiting_max / 2 || waiting_bytes_ >= ingest_waiting_bytes_max / 2; }
 
  private:
   struct Waiting {
     wire::Message message;
     Instant give_up;
   };
+  bool room() const { return sent_.size() < ingest_in_flight_max && sent_bytes_ < ingest_in_flight_bytes_max; }
   void drop_old(Now now);
 
   const Place& place_;
@@ -40,7 +44,7 @@ class Ingest {
   // By arrival, so that what was refused as busy comes before what came later: an author's messages
   // stay in order unless some of those in flight together were refused and others not.
   std::map<uint64_t, Waiting> waiting_, sent_;
-  size_t waiting_bytes_ = 0;
+  size_t waiting_bytes_ = 0, sent_bytes_ = 0;
   uint64_t last_number_ = 0;
   Instant paused_until_{INT64_MIN};
 };

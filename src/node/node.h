@@ -79,6 +79,10 @@ class Node {
   // Set when the node must end with this message (another fabric's peer settings differ, …).
   virtual std::optional<std::string> fatal() const = 0;
   virtual size_t requests_in_flight() const = 0;
+  // What came without wanting an answer waits already: read no more of it just now.
+  virtual bool ingest_full() const = 0;
+  // What the sockets counted, for STATUS: drops that the core does not see.
+  virtual void on_sockets(wire::StatusSection section) = 0;
   // Refuse new requests with UNAVAILABLE and go on with what is in flight (SIGTERM).
   virtual void drain(Now now, Output& out) = 0;
 };

@@ -22,6 +22,18 @@ size_t bytes_of(const store::Writes& writes) {
   return n;
 }
 
+// Of bodies in answers: they are in memory until the core has sent them.
+size_t bytes_of(const Out& out) {
+  const auto* answer = std::get_if<Answer>(&out);
+  const auto* read = answer ? std::get_if<wire::ReadResult>(&answer->reply) : nullptr;
+  size_t n = 0;
+  if (!read) return n;
+  for (const auto& one : read->pages)
+    if (const auto* page = std::get_if<wire::TimelinePage>(&one))
+      for (const auto& entry : page->entries) n += entry.message->size();
+  return n;
+}
+
 // Only the newest acknowledgement of a channel says anything.
 void drop_older_acks(std::vector<Out>& held) {
   std::set<std::pair<BucketId, BucketId>> seen;
@@ -74,6 +86,7 @@ struct Shard::Impl {
         touched.insert(id);
       }
       taken = effects.taken;
+      for (const auto& out : effects.held) batch_bytes += bytes_of(out);
       std::move(effects.held.begin(), effects.held.end(), std::back_inserter(held));
     }
     while (bucket.due_at_once()) tick(bucket, id, now);
@@ -153,18 +166,22 @@ struct Shard::Impl {
   std::vector<std::vector<BucketId>> delivered_leaves;  // of each Delivered in `held`, in order
 
   // A full disk or map: nothing of the batch happened. RAM goes back to the store; everybody who asked
-  // in it hears BUSY, what came from other buckets comes again.
+  // a bucket of it hears BUSY, what came from other buckets comes again.
   void undo(Now now) {
     ++commits_refused;
     // What they owe is taken up again after a pause: a full disk must not be asked without end.
     const Now later{now.instant + refused_pause, now.wall_ms};
     for (const BucketId id : touched) buckets.at(id)->reopen(store, later);
-    std::set<uint64_t> busy, asked_now;
-    for (const auto& [ask, id] : asks) asked_now.insert(ask);
+    std::set<uint64_t> busy, asked_now, untouched;
+    for (const auto& [ask, id] : asks) (touched.contains(id) ? asked_now : untouched).insert(ask);
     std::vector<Out> out;
     for (auto& h : held) {
       auto* const a = std::get_if<Answer>(&h);
       if (!a) continue;
+      if (untouched.contains(a->ask)) {  // it rests on earlier batches only: reads go on
+        out.push_back(std::move(*a));
+        continue;
+      }
       auto* const follow = std::get_if<wire::FollowResult>(&a->reply);
       if (!follow || asked_now.contains(a->ask)) {
         busy.insert(a->ask);
@@ -176,6 +193,7 @@ struct Shard::Impl {
       out.push_back(std::move(*a));
     }
     for (const auto& [ask, id] : asks) {
+      if (untouched.contains(ask)) continue;
       bucket::Effects effects;
       buckets.at(id)->step(Forget{ask, id}, 0, now, store, effects);
       busy.insert(ask);

@@ -18,7 +18,7 @@ namespace canopy::shard {
 struct ShardOptions {
   std::string name;                      // for reports: "shard-0"
   size_t cycle_events_max = 10'000;      // of one cycle
-  size_t cycle_bytes_max = 8u << 20;     // of journal, about
+  size_t cycle_bytes_max = 8u << 20;     // of writes and answers, about
   size_t home_bytes_max = size_t{2} << 30;  // of materialised timelines, shared evenly by the buckets
   Duration active_window = Duration::of_s(24 * 3600);
 };

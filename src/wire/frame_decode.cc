@@ -1,5 +1,6 @@
 // Decodes link frames. A peer is not trusted: counts, kinds, names and depths are checked here,
 // that a bucket or a node exists is the receiver's question.
+#include "base/limits.h"
 #include "base/name.h"
 #include "wire/array_reader.h"
 #include "wire/frame.h"
@@ -144,7 +145,7 @@ class ItemDecoder {
     t.from = in.bucket("from");
     t.to = in.bucket("to");
     t.reflector = in.name("reflector");
-    t.last = StreamNo(in.number("last"));
+    t.last = StreamNo(in.number("last", position_max));
     return t;
   }
   Have have(ArrayReader& in) {
@@ -152,7 +153,7 @@ class ItemDecoder {
     h.from = in.bucket("from");
     h.to = in.bucket("to");
     h.reflector = in.name("reflector");
-    h.applied = StreamNo(in.number("applied"));
+    h.applied = StreamNo(in.number("applied", position_max));
     return h;
   }
   Fetch fetch(ArrayReader& in) {
@@ -160,9 +161,9 @@ class ItemDecoder {
     f.from = in.bucket("from");
     f.to = in.bucket("to");
     f.reflector = in.name("reflector");
-    f.generation = Position(in.number("generation"));
-    f.first = StreamNo(in.number("first"));
-    f.last = StreamNo(in.number("last"));
+    f.generation = Position(in.number("generation", position_max));
+    f.first = StreamNo(in.number("first", position_max));
+    f.last = StreamNo(in.number("last", position_max));
     return f;
   }
   Fetched fetched(ArrayReader& in) {
@@ -170,11 +171,11 @@ class ItemDecoder {
     f.from = in.bucket("from");
     f.to = in.bucket("to");
     f.reflector = in.name("reflector");
-    f.generation = Position(in.number("generation"));
-    f.first = StreamNo(in.number("first"));
-    f.last = StreamNo(in.number("last"));
-    f.gone_below = StreamNo(in.number("gone_below"));
-    f.newest = StreamNo(in.number("newest"));
+    f.generation = Position(in.number("generation", position_max));
+    f.first = StreamNo(in.number("first", position_max));
+    f.last = StreamNo(in.number("last", position_max));
+    f.gone_below = StreamNo(in.number("gone_below", position_max));
+    f.newest = StreamNo(in.number("newest", position_max));
     in.each("items", [&](ArrayReader& inner) {
       if (f.items.size() >= limits::fetch_window_numbers)
         return inner.refuse("no", "is one too many: at most " + std::to_string(limits::fetch_window_numbers));
@@ -189,12 +190,12 @@ class ItemDecoder {
     return std::string(id);
   }
   LetterNo letter_no(ArrayReader& in) {
-    const Position position(in.number("position"));
+    const Position position(in.number("position", position_max));
     return {position, static_cast<uint32_t>(in.number("index", UINT32_MAX))};
   }
   StreamItem stream_item(ArrayReader& in) {
     StreamItem i;
-    i.no = StreamNo(in.number("no"));
+    i.no = StreamNo(in.number("no", position_max));
     const uint64_t kind = in.number("kind");
     i.ref.id = MessageId(in.number("id"));
     i.ref.hash = static_cast<uint32_t>(in.number("hash", UINT32_MAX));
@@ -233,6 +234,9 @@ class ItemDecoder {
   const std::vector<Body>& bodies_;
 };
 
+// The store takes no larger one; the rest of a record is a name, a type and numbers.
+constexpr size_t body_record_bytes_max = limits::body_bytes_max + 4096;
+
 std::vector<Body> read_bodies(ArrayReader& in) {
   std::vector<Body> bodies;
   const auto list = in.array("bodies");
@@ -241,6 +245,10 @@ std::vector<Body> read_bodies(ArrayReader& in) {
   for (size_t i = 0; i < list->size(); ++i) {
     value = i == 0 ? list->first() : value.next();
     const std::string_view bytes = value.is(Kind::bytes) ? value.string() : std::string_view();
+    if (bytes.size() > body_record_bytes_max) {
+      in.refuse("bodies[" + std::to_string(i) + "]", "is too large");
+      return bodies;
+    }
     const auto message = decode_message(bytes);
     if (!message) {
       in.refuse("bodies[" + std::to_string(i) + "]", "is wrong: " + message.error().message);

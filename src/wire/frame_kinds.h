@@ -30,7 +30,7 @@ static_assert(std::variant_size_v<LinkItem> == 13, "each item of a frame has a n
 
 constexpr uint32_t frame_version = 1;           // the first item of a frame; never to change
 constexpr size_t route_depth_max = 16;          // parts inside parts
-constexpr size_t frame_bytes_max = 2 * limits::reply_bytes_max;
+constexpr size_t frame_bytes_max = 128u << 20;
 constexpr size_t frame_values_max = 1u << 20;   // a frame near its target size has far fewer
 constexpr size_t frame_items_max = 1u << 16;
 constexpr size_t frame_nesting_max = 4 + 2 * (route_depth_max + 1);

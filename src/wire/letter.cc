@@ -46,12 +46,14 @@ bool decode_letter(std::string_view bytes, Letter& letter) {
   const LetterKind kind = static_cast<LetterKind>(cursor.u8());
   std::string reflector(cursor.string());
   const Position generation(cursor.be64());
+  if (generation.incarnation() > Position::incarnation_max) return false;
   Letter read;
   switch (kind) {
     case LetterKind::leaf_join: read = LeafJoin{std::move(reflector), generation}; break;
     case LetterKind::leaf_leave: read = LeafLeave{std::move(reflector), generation}; break;
     case LetterKind::welcome: {
       const StreamNo first(cursor.be64());
+      if (first.zero() || first.incarnation() > StreamNo::incarnation_max) return false;
       const MessageId newest_before(cursor.be64());
       read = Welcome{std::move(reflector), generation, first, newest_before};
       break;

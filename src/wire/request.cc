@@ -180,6 +180,7 @@ Read read_read(Fields& f, const Context&) {
   r.stale_ok = f.boolean("stale_ok", false);
   refuse_later(f, {"consumer"});
   if (r.before && r.after) f.refuse("before", "is given beside after: it must be one or the other");
+  if (r.wait_ms > 0 && r.batch) f.refuse("wait_ms", "is given with entities: it must come with entity");
   if (r.wait_ms > 0 && !r.after) f.refuse("wait_ms", "is given without after: it must come with after");
   return r;
 }

@@ -305,7 +305,7 @@ TEST_CASE("bucket: pages go on from a position in both directions") {
 
 TEST_CASE("bucket: the entries of a READ of many entities are bounded together") {
   Desk desk;
-  for (int i = 0; i < 4; ++i) desk.publish("alice", std::string(12u << 20, 'a'));
+  for (int i = 0; i < 4; ++i) desk.publish("alice", std::string(3u << 20, 'a'));
   desk.pushes.clear();
   wire::Read read;
   read.entities = {"alice", "alice", "alice", "alice"};
