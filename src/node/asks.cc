@@ -24,6 +24,7 @@ void Asks::ask(Now now, Purpose purpose, BucketId bucket, wire::Request request,
   entry.bucket = bucket;
   entry.deadline = deadline;
   entry.publish = std::holds_alternative<wire::Publish>(request);
+  if (const auto* read = std::get_if<wire::Read>(&request)) entry.long_poll = read->wait_ms > 0;
   next_expiry_ = std::min(next_expiry_, deadline);
   route(now, number, entry, std::move(request), out);
 }
@@ -186,6 +187,14 @@ void Asks::expire(uint64_t number, Output& out) {
     return;
   }
   end(number, Error{Code::timeout, std::string("no answer in time") + unknown_outcome(entry.publish), 0}, false);
+}
+
+void Asks::end_long_polls(Output& out) {
+  for (const uint64_t number : numbers_where([](const Entry& entry) { return entry.long_poll; })) {
+    const Entry& entry = entries_.at(number);
+    if (entry.where == Where::shard) out.shards.push_back({place_.shard(entry.bucket), shard::Forget{number, entry.bucket}});
+    end(number, unavailable("the node is stopping; ask another one"), true);
+  }
 }
 
 Instant Asks::next_deadline() const {

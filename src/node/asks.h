@@ -48,6 +48,8 @@ class Asks {
   void on_forward_reply(Now now, PeerNo from, wire::ForwardReply reply);
   void on_session_ended(PeerNo peer, Output& out);
   void on_time(Now now, Output& out);
+  // The node stops: who waits for something new is told to ask elsewhere.
+  void end_long_polls(Output& out);
   Instant next_deadline() const;
 
   [[nodiscard]] std::optional<Done> take_done();
@@ -64,6 +66,7 @@ class Asks {
     Instant again = Instant::never();        // Where::pause
     std::optional<wire::Request> request;    // kept for another try, unless with a shard of ours
     bool publish = false;
+    bool long_poll = false;
   };
   // Which of a peer's request numbers were seen: links may repeat a frame.
   struct Seen {

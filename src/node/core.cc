@@ -246,7 +246,10 @@ std::optional<std::string> Core::refusal() const {
   return std::nullopt;
 }
 
-void Core::drain(Now, Output&) { draining_ = true; }
+void Core::drain(Now now, Output& out) {
+  draining_ = true;
+  front_.drain(now, out);
+}
 
 wire::StatusResult Core::status() const {
   StatusFacts facts;

@@ -254,6 +254,11 @@ void Front::on_time(Now now, Output& out) {
   settle(now, out);
 }
 
+void Front::drain(Now now, Output& out) {
+  asks_.end_long_polls(out);
+  settle(now, out);
+}
+
 Instant Front::next_deadline() const { return std::min(asks_.next_deadline(), ingest_.next_deadline()); }
 
 }  // namespace canopy::node

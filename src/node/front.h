@@ -38,6 +38,7 @@ class Front {
   void on_session_ended(Now now, PeerNo peer, Output& out);
   void on_map(Now now, Output& out) { ingest_.pump(now, out); settle(now, out); }
   void on_time(Now now, Output& out);
+  void drain(Now now, Output& out);   // long polls end; what else is in flight goes on
   Instant next_deadline() const;
 
   size_t requests_in_flight() const { return asks_.in_flight() + ingest_.waiting(); }

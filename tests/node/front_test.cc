@@ -293,6 +293,22 @@ TEST_CASE("front: too many requests in flight are refused as BUSY, and draining 
   CHECK(has(out.clients[0].reply.result, "stopping"));
 }
 
+TEST_CASE("front: a node that stops ends the long polls, and goes on with what else is in flight") {
+  Ready ready(1);
+  ready.answers[0].silent = true;
+  Output out;
+  ready.fabric[0].node->on_client(ready.fabric.now(), {"poll"}, {"READ", "{\"entity\":\"a\",\"after\":0,\"wait_ms\":60000}"}, out);
+  ready.fabric[0].node->on_client(ready.fabric.now(), {"read"}, {"READ", "{\"entity\":\"a\"}"}, out);
+  out.clear();
+  ready.fabric[0].node->drain(ready.fabric.now(), out);
+  REQUIRE(out.clients.size() == 1);
+  CHECK(out.clients[0].route == std::vector<std::string>{"poll"});
+  CHECK(has(out.clients[0].reply.result, "stopping"));
+  REQUIRE(out.shards.size() == 1);
+  CHECK(std::holds_alternative<shard::Forget>(out.shards[0].in));
+  CHECK(ready.fabric[0].node->requests_in_flight() == 1);
+}
+
 TEST_CASE("front: too many bytes of requests in flight are refused as BUSY until some are answered") {
   Ready ready(1);
   ready.answers[0].silent = true;
