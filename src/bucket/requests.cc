@@ -303,8 +303,7 @@ wire::TimelinePage Bucket::home_page(const wire::Read& request, EntityNo entity,
     auto it = std::lower_bound(home.entries.begin(), home.entries.end(), request.after->next(), behind);
     while (it != home.entries.end() && add(*it)) ++it;
     const bool below = !record_.horizon.zero() && *request.after < record_.horizon;
-    const bool left = home.older && (home.entries.empty() || *request.after < home.entries.front().position);
-    page.truncated = below || left;
+    page.truncated = below || *request.after < home.left;
   } else {
     auto it = home.entries.end();
     if (request.before) it = std::lower_bound(home.entries.begin(), home.entries.end(), *request.before, behind);

@@ -74,7 +74,7 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
   while (!heads.empty()) {
     const size_t i = heads.top().second;
     if (home.entries.size() == capacity) {
-      home.older = true;
+      home.left = heads.top().first;
       break;
     }
     heads.pop();
@@ -113,9 +113,9 @@ Position Timelines::append(EntityNo follower, const HomeEntry& entry) {
     home.entries.push_back(entry);
   ++entries_;
   if (home.entries.size() > capacity_) {
+    home.left = home.entries.front().position;
     home.entries.pop_front();
     --entries_;
-    home.older = true;
   }
   if (bytes() > bytes_max_) make_room(follower);
   return previous;
@@ -169,7 +169,7 @@ void Timelines::check(const store::Reader& reader) const {
   for (const auto& [no, home] : homes_) {
     entries += home.entries.size();
     const Home cold = read_home(bucket_, no, capacity_, reader);
-    ASSERT(home.entries == cold.entries && (home.older || !cold.older));
+    ASSERT(home.entries == cold.entries && home.left >= cold.left);
   }
   ASSERT(entries == entries_);
 }

@@ -21,7 +21,7 @@ struct HomeEntry {
 
 struct Home {
   std::deque<HomeEntry> entries;  // ascending by position, at most `capacity`
-  bool older = false;             // older ones have left it (and perhaps the leaves too, trimmed since)
+  Position left;                  // of the newest entry that has left it (perhaps the leaves too, trimmed since); zero: none
   Instant last_read;
 };
 
@@ -51,8 +51,8 @@ class Timelines {
   size_t size() const { return homes_.size(); }
   size_t entries() const { return entries_; }
   size_t bytes() const { return entries_ * entry_bytes + homes_.size() * home_bytes; }  // about
-  // Invariant: each has the entries of read_home() of now ("cold equals warm"), and `older` wherever
-  // that has it.
+  // Invariant: each has the entries of read_home() of now ("cold equals warm"), and a `left`
+  // that is not below its.
   void check(const store::Reader& reader) const;
 
  private:

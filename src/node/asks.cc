@@ -59,6 +59,7 @@ void Asks::route(Now now, uint64_t number, Entry& entry, wire::Request request, 
 }
 
 void Asks::on_forward(Now now, const Peer& from, wire::Forward forward, BucketId bucket, Output& out) {
+  if (seen_.size() > 2 * limits::nodes_max) std::erase_if(seen_, [this](const auto& e) { return links_.peer(e.first) == nullptr; });
   if (seen_[from.no].repeated(from.hello.boot, forward.request)) {
     ++counters_.forwards_repeated;
     return;

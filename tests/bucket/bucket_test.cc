@@ -303,6 +303,28 @@ TEST_CASE("bucket: pages go on from a position in both directions") {
   }
 }
 
+TEST_CASE("bucket: a page is truncated when an entry behind the reader's position has left the home, and only then") {
+  for (const bool warm : {true, false}) {
+    CAPTURE(warm);
+    Desk desk;  // capacity 3
+    desk.follow("bob", "alice");
+    wire::Read newest, read;
+    newest.entities = read.entities = {"bob"};
+    std::vector<Position> positions;
+    for (int i = 0; i < 5; ++i) {
+      desk.publish("alice", "m");
+      desk.run();
+      positions.push_back(desk.page(newest).entries.front().position);
+    }
+    if (!warm) desk.open();  // reads from the store again
+    read.after = positions[1];  // the newest that has left
+    CHECK_FALSE(desk.page(read).truncated);
+    CHECK(desk.page(read).entries.size() == 3);
+    read.after = positions[0];
+    CHECK(desk.page(read).truncated);
+  }
+}
+
 TEST_CASE("bucket: the entries of a READ of many entities are bounded together") {
   Desk desk;
   for (int i = 0; i < 4; ++i) desk.publish("alice", std::string(3u << 20, 'a'));
