@@ -3,7 +3,12 @@
 //   auto client = canopy::Client::connect();
 //   if (!client) return complain(client.error());
 //   auto told = client->publish({.author = "alice", .body = "hello"});
-//   auto page = client->read({.entity = "bob", .after = 0, .wait = 1000ms});
+//   auto page = client->read({.entity = "bob", .after = 0, .wait = 1000ms});  // using namespace std::chrono_literals
+//
+// The library is not installed yet, it is linked from the build directory B (ninja -C B
+// src/client/libcanopy-client.a), with the -I of this tree's include/ and -std=c++20:
+//
+//   B/src/client/libcanopy-client.a B/src/wire/libwire.a B/src/base/libbase.a -lzmq -lxxhash
 //
 // The protocol below it is PROTOCOL.md, beside this file.
 #pragma once

@@ -49,8 +49,9 @@ struct Pair {
   std::string follower = {}, author = {};
 };
 
-// At most 10,000 pairs; what is wrong with a single one is the request's error. No atomicity across pairs, and safe to repeat. Waits up to `wait` (at most a
-// minute) for the authors' buckets; what they have not answered by then is pending and goes on by itself.
+// At most 10,000 pairs; what is wrong with a single one is the request's error. No atomicity across
+// pairs, and safe to repeat. Waits up to `wait` (at most a minute) for the authors' buckets; what they
+// have not answered by then is pending and goes on by itself.
 struct Follow {
   std::vector<Pair> pairs = {};
   milliseconds wait{1000};
