@@ -29,6 +29,14 @@ TEST_CASE("map: one line for each node, its buckets as ranges") {
         "n2    down           1        1  2\n");
 }
 
+TEST_CASE("map: buckets that make no ranges are cut short, --all has them") {
+  client::Map map = small_map();
+  map.buckets.clear();
+  for (uint32_t bucket = 0; bucket < 256; ++bucket) map.buckets.push_back({bucket, bucket % 2 ? "n2" : "n1", {}, 1, 0});
+  CHECK(map_table(map, {}).find("n1    up           128        0  0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, … (--all)\n") !=
+        std::string::npos);
+}
+
 TEST_CASE("map: a bucket without a primary, and a primary that is no node, are seen") {
   client::Map map = small_map();
   map.buckets[1].primary = "";

@@ -90,6 +90,13 @@ std::string field_text(const client::Section& section, const std::string& name) 
   return bytes ? bytes_text(number) : grouped(number);
 }
 
+// Buckets that are dealt out in turn make no ranges: the first ones stand for them.
+std::string ranges_that_fit(const std::vector<uint32_t>& numbers) {
+  constexpr size_t widest = 48;
+  const std::string all = ranges(numbers);
+  return all.size() <= widest ? all : all.substr(0, all.rfind(',', widest)) + ", … (--all)";
+}
+
 }  // namespace
 
 std::string nodes_table(const client::Map& map, const Terminal& terminal) {
@@ -121,7 +128,7 @@ std::string map_table(const client::Map& map, const Terminal& terminal) {
   for (const auto& [name, share] : shares_of(map)) {
     const auto node = std::find_if(map.nodes.begin(), map.nodes.end(), [&, &wanted = name](const auto& n) { return n.name == wanted; });
     table.add({{name, Style::accent}, node == map.nodes.end() ? Cell("?", Style::bad) : state_cell(node->state),
-               grouped(share.primary.size()), grouped(share.backup), ranges(share.primary)});
+               grouped(share.primary.size()), grouped(share.backup), ranges_that_fit(share.primary)});
   }
   text += table.render(terminal);
   const auto orphans = std::count_if(map.buckets.begin(), map.buckets.end(), [](const auto& b) { return b.primary.empty(); });
