@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
+#include <random>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -66,6 +67,11 @@ int complain(const Globals& globals, const client::Error& error) {
                hint.empty() ? "" : fmt::format(" ({})", hint));
   }
   return error.from_fabric() ? exit_refused : exit_unreachable;
+}
+
+std::string random_key(const std::string& what) {
+  std::random_device device;
+  return fmt::format("{}-{:08x}{:08x}", what, device(), device());
 }
 
 int complain_usage(const std::string& message) {

@@ -49,6 +49,9 @@ int with_client(const Globals& globals, const std::function<int(client::Client&)
 // Says on stderr what went wrong and what to do about it; returns the exit status.
 int complain(const Globals& globals, const client::Error& error);
 int complain_usage(const std::string& message);
+
+// Returns a PUBLISH key that nobody has used: "<what>-" and 16 hexadecimal digits.
+std::string random_key(const std::string& what);
 void warn(const Globals& globals, const std::string& message);  // on stderr; the command goes on
 
 // Writes one line, or a text with its line end, to stdout.

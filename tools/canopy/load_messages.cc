@@ -2,7 +2,6 @@
 // and its line, so that a batch may be asked again without being published twice.
 #include <algorithm>
 #include <fmt/format.h>
-#include <random>
 
 #include "graph.h"
 #include "json.h"
@@ -25,11 +24,6 @@ struct Batch {
   Clock::time_point again_at;
 };
 
-std::string run_key() {
-  std::random_device device;
-  return fmt::format("load-{:08x}{:08x}", device(), device());
-}
-
 // A batch is small where a slow pace is wanted.
 size_t batch_size(const LoadArgs& args) {
   if (args.batch) return args.batch;
@@ -39,7 +33,7 @@ size_t batch_size(const LoadArgs& args) {
 class MessageLoad final : public LoadRun<Batch> {
  public:
   MessageLoad(const Globals& globals, const LoadArgs& args, client::Client& client, LineFile& file)
-      : LoadRun(globals, args, client, file, "messages"), key_(run_key()), batch_messages_(batch_size(args)) {}
+      : LoadRun(globals, args, client, file, "messages"), key_(random_key("load")), batch_messages_(batch_size(args)) {}
 
  private:
   void submit_due() override {

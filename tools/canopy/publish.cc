@@ -35,11 +35,14 @@ int run_publish(const Globals& globals, PublishArgs args) {
     if (!read_body(args.body)) return complain_usage("the body is longer than 16 MiB, which no fabric takes");
   }
   return with_client(globals, [&](client::Client& client) {
-    const auto published = client.publish({args.author, args.body, args.type, args.key});
+    // With a key of its own it is asked again after a lost connection, and published once all the same.
+    const std::string key = args.key.empty() ? random_key("console") : args.key;
+    const auto published = client.publish({args.author, args.body, args.type, key});
     if (!published) {
       const int status = complain(globals, published.error());
-      if (published.error().code == client::Code::no_answer && args.key.empty())
-        warn(globals, "it may be published all the same; with --key it is safe to ask again");
+      const auto code = published.error().code;
+      const bool unknown = code == client::Code::unavailable || code == client::Code::timeout || code == client::Code::no_answer;
+      if (unknown && args.key.empty()) warn(globals, fmt::format("it may be published all the same: ask again with --key {}", key));
       return status;
     }
     if (globals.json)

@@ -73,7 +73,7 @@ void add_read(CLI::App& app, Action& action) {
   auto* after = read->add_option("--after", args->after, "only newer than this position, oldest first");
   before->excludes(after);
   read->add_option("--wait", args->wait, "with --after: wait so long for something new")->type_name("TIME")->needs(after);
-  read->add_flag("--stale-ok", args->stale_ok, "a backup may answer");
+  read->add_flag("--stale-ok", args->stale_ok, "a backup may answer (there are none yet)");
   read->footer(R"(Examples:
   canopy read bob
   canopy read alice --timeline sent -n 5

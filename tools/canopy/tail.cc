@@ -126,7 +126,7 @@ void add_tail(CLI::App& app, Action& action) {
                     ->check(CLI::Range(0u, 1000u))
                     ->capture_default_str();
   command->add_option("--after", args->after, "begin after this position; 0: at the oldest")->excludes(lines);
-  command->add_option("--count", args->count, "end after so many entries");
+  command->add_option("--count", args->count, "end after so many entries; 0 goes on");
   command->footer(R"(Examples:
   canopy tail bob
   canopy tail '#news' --timeline sent -n 0
