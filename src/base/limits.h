@@ -25,10 +25,8 @@ constexpr int64_t wait_ms_max = 60'000;
 
 // Fabric
 constexpr uint32_t bucket_count_max = 4096;
-constexpr uint32_t bucket_count_default = 256;
 constexpr uint32_t nodes_max = 1024;
 constexpr uint32_t shards_max = 64;
-constexpr uint32_t fanout_default = 64;
 
 // Streams
 constexpr size_t park_max = 256;                // early stream letters of one leaf, in RAM
