@@ -22,6 +22,9 @@ constexpr size_t read_limit_default = 50;
 constexpr size_t reply_bytes_max = 16u << 20;   // of entries in one READ; it is cut to fit
 constexpr size_t depth_max = 16;                // nesting of msgpack and JSON
 constexpr int64_t wait_ms_max = 60'000;
+constexpr size_t mentions_max = 64;             // PUBLISH `mentions`, `topics`, `to`: each
+constexpr size_t backfill_max = 1'000;          // FOLLOW `backfill`
+constexpr uint64_t unread_max = 10'000;         // counted so far; "this many or more"
 
 // Fabric
 constexpr uint32_t bucket_count_max = 4096;
@@ -40,6 +43,13 @@ constexpr size_t frame_bytes_target = 256u << 10;
 // Channels
 constexpr size_t letters_in_flight_max = 256;   // of one channel
 constexpr size_t outbox_letters_max = 100'000;  // of one channel; then client operations get BUSY
+
+// Message graph
+constexpr size_t dead_ids_max = 100'000;        // retracted ids that a bucket remembers
+constexpr size_t markers_max = 1'000;           // consumers with a marker in one timeline
+constexpr size_t aliases_max = 1'000;           // of one entity
+constexpr size_t aliases_per_bucket_max = 100'000;
+constexpr size_t forwards_max = 1'000;          // to one entity
 
 // Requests
 constexpr size_t requests_in_flight_max = 100'000;  // at one node's front

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/retention.h"
 #include "base/types.h"
 
 namespace canopy::map {
@@ -25,6 +26,8 @@ struct FabricSettings {
   uint32_t capacity = 800;
   uint64_t body_max = 1u << 20;
   uint64_t stream_retention = 10'000;   // [retention] stream: stream-list entries kept per reflector
+  // [retention]: of lists whose entity has none of its own.
+  Retention mentions{10'000, 0}, replies{10'000, 0}, topic{100'000, 0}, sent;
   uint64_t deliveries_max = 1u << 30;   // bytes of a bucket's delivery records
   bool operator==(const FabricSettings&) const = default;
 };

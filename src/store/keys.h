@@ -32,6 +32,23 @@ enum class Table : char {
   outbox = 'o',        // bucket, letter number → letter
   channel_out = 'O',   // bucket → number of the last letter written
   channel_in = 'm',    // bucket → mark
+  mentions = 'M',      // entity, position → body ref
+  replies = 'y',       // entity, position → body ref, parent's id
+  topic = 'T',         // entity, position → body ref
+  direct = 'h',        // entity, position → body ref: `to`, a part of home
+  thread = 'Y',        // parent's id, position → entity: where in `replies` it stands
+  list_head = 'c',     // entity, timeline → entries of the list
+  retain = 'e',        // entity, timeline → retention of its own
+  place = 'w',         // message id, PlaceKind, number … → where in this bucket a message is (places.h)
+  dead = 'x',          // message id → position of its retraction
+  dead_age = 'X',      // position → message id: the oldest stand first
+  backfill = 'v',      // follower, leaf, position → body ref
+  marker = 'u',        // entity, timeline, consumer → position
+  alias = 'A',         // alias → entity's first name
+  alias_of = 'V',      // entity, alias → granted u8
+  forward = 'F',       // leaf, entity → since: what reaches the leaf goes on to the entity's stream
+  forward_of = 'G',    // entity, leaf → nothing
+  ending = 'z',        // entity → DeleteRecord: its deletion goes on
 };
 
 class KeyBuilder {

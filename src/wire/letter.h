@@ -28,11 +28,69 @@ struct Welcome {        // root → leaf
   StreamNo first;       // the first number that the leaf will get
   MessageId newest_before;
 };
-using Letter = std::variant<LeafJoin, LeafLeave, Welcome>;
+// A message for a list of an entity that it names. In home a direct one (`to`) stands beside what is followed.
+// The numbers stand in stored records: never to change.
+enum class List : uint8_t { mentions = 3, replies = 4, topic = 5, direct = 6 };
+struct Clone {          // author → the list's entity
+  List list = List::mentions;
+  std::string name;     // the entity; of replies "": the author of `parent`
+  MessageId parent;     // of replies only
+  BodyRef ref;
+  Blob message;
+};
+struct Unclone {        // its retraction, behind it in the same channel
+  List list = List::mentions;
+  std::string name;
+  MessageId parent;
+  MessageId id;
+};
+struct BackfillAsk {    // leaf → root: one follower wants to see earlier messages
+  std::string reflector, follower;
+  Position since;       // of the follow: names it
+  uint32_t count = 0;
+};
+struct Backfill {       // root → leaf, one for each message, oldest first
+  std::string reflector, follower;
+  Position since;
+  uint32_t back = 0;    // 1 for the newest: its position is since - back
+  StreamNo no;          // of the message in the reflector's stream; zero: it has none
+  BodyRef ref;
+  Blob message;
+};
+struct Redirect {       // root's bucket → leaf: the name is an alias, join its entity instead
+  std::string reflector;
+  Position generation;
+  std::string entity;
+};
+struct AliasClaim {     // entity → alias
+  std::string entity, alias;
+};
+struct AliasAnswer {    // alias → entity
+  std::string entity, alias;
+  bool granted = false;
+};
+struct AliasDrop {      // entity → alias: the entity was deleted
+  std::string entity, alias;
+};
+struct Share {          // target's bucket → root: `target` is about to forward its stream
+  std::string reflector, target;
+};
+struct Shared {         // root → target's bucket: from now on its stream says that others have its messages too
+  std::string reflector, target;
+};
+using Letter = std::variant<LeafJoin, LeafLeave, Welcome, Clone, Unclone, BackfillAsk, Backfill, Redirect,
+                            AliasClaim, AliasAnswer, AliasDrop, Share, Shared>;
 
-// The letter's bytes in an outbox record: version u8, kind u8, fields. Never to change.
+// The letter's bytes in an outbox record: version u8, kind u8, fields. Never to change. A message is
+// not in them, only its ref: decoding leaves it null.
 std::string encode_letter(const Letter& letter);
 bool decode_letter(std::string_view bytes, Letter& letter);
+// The ref and message of a letter that has one, else null.
+struct LetterBody {
+  BodyRef ref;
+  Blob* message = nullptr;
+};
+LetterBody body_of(Letter& letter);
 
 struct ChannelLetter {
   BucketId from, to;
@@ -47,12 +105,15 @@ struct ChannelAck {     // from the channel's receiver: its mark
 // ---- Streams
 
 struct StreamItem {
-  // The numbers travel: never to change. Retractions come with a later issue.
-  enum class Kind : uint8_t { message = 1, void_number = 2 };
+  // The numbers travel: never to change. `ended`: the entity was deleted, its followers follow it no more.
+  enum class Kind : uint8_t { message = 1, void_number = 2, retraction = 3, ended = 4 };
   StreamNo no;
   Kind kind = Kind::message;
-  BodyRef ref;
-  Blob message;         // null for void_number
+  BodyRef ref;          // of a retraction only the id
+  Blob message;         // of a message only
+  bool shared = false;  // a message that may reach the same timeline by other ways: topics, `to`, forwards
+  uint8_t hops = 0;     // how many reflectors have forwarded it
+  StreamNo target;      // of a retraction: the message's number in this stream; zero: not known
 };
 
 // A part of a follower tree, to be served by `node`: leaves in its own buckets, and further parts.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -19,10 +20,13 @@ struct MessageView {
   std::string_view author;
   std::string_view type;    // "" for none
   std::string_view body;
+  MessageId reply_to;       // zero for none
+  std::vector<std::string_view> mentions, topics, to;
 };
 
-// Record: version u8 = 1, id be64, position be64, time varint, author, type, body (strings with
-// varint length). Later versions append fields. Never to change.
+// Record: version u8, id be64, position be64, time varint, author, type, body (strings with varint
+// length); version 2 appends reply_to be64, mentions, topics, to (each a varint count and strings).
+// Version 1 is written when all these are empty. Never to change.
 std::string encode_message(const MessageView& message);
 // Returns views into `blob`; an error for a damaged or newer record.
 Result<MessageView> decode_message(std::string_view blob);

@@ -46,6 +46,7 @@ struct UnfollowResult {
 struct TimelinePage {
   std::vector<Entry> entries;
   std::optional<Position> next;
+  std::optional<uint64_t> unread;  // none before any MARK
   bool truncated = false;
   std::vector<std::string> incomplete;
 };
@@ -55,6 +56,31 @@ struct ReadResult {
 };
 struct GetResult {
   Entry entry;
+};
+struct ThreadResult {
+  Entry message;
+  std::optional<Entry> parent;     // what it replies to: none when it replies to nothing or that is gone
+  std::vector<Entry> replies;      // oldest first; positions in the parent's author's `replies`
+  std::optional<Position> next;
+};
+struct RetractResult {};           // retracted: true
+struct DeleteResult {};            // deleted: true
+struct MarkResult {
+  uint64_t unread = 0;             // at most limits::unread_max: that many or more
+};
+struct RetainResult {              // what holds now; 0: no bound
+  uint64_t count = 0, age_s = 0;
+};
+struct AliasResult {
+  std::string entity, alias;       // entity: its first name
+};
+struct ForwardingResult {
+  FollowState state = FollowState::active;
+  bool off = false;
+};
+// Between nodes: the request names an alias. Nothing of it was done; `again` has the entities' first names.
+struct Moved {
+  Request again;
 };
 struct NamesResult {
   std::vector<std::string> names;
@@ -119,7 +145,8 @@ struct LeafResult {
 
 using Reply = std::variant<Error, PingResult, PublishResult, FollowResult, UnfollowResult, ReadResult,
                            GetResult, NamesResult, LookupResult, MapResult, TreeResult, StatusResult,
-                           LeavesResult, LeafResult>;
+                           LeavesResult, LeafResult, ThreadResult, RetractResult, DeleteResult,
+                           MarkResult, RetainResult, AliasResult, ForwardingResult, Moved>;
 
 struct ReplyFrames {
   std::string status, result;  // "OK" or "ERR"
@@ -139,6 +166,8 @@ std::string feed_topic(Timeline timeline, std::string_view entity);  // with its
 // Returns false unless `topic` is complete: a known timeline, '/', a valid name, one zero byte at the end.
 bool parse_feed_topic(std::string_view topic, Timeline& timeline, std::string& entity);
 FeedFrames encode_feed_entry(Timeline timeline, std::string_view entity, const Entry& entry, Position prev);
+// A retraction on a feed: {retracted: id}, no body.
+FeedFrames encode_feed_retraction(Timeline timeline, std::string_view entity, MessageId id);
 FeedFrames encode_feed_beat(Timeline timeline, std::string_view entity, Position newest);
 
 }  // namespace canopy::wire

@@ -15,14 +15,18 @@
 namespace canopy::wire {
 
 enum class Encoding : uint8_t { msgpack, json };
-enum class Timeline : uint8_t { home = 1, sent = 2 };
+// The numbers stand in stored records: never to change.
+enum class Timeline : uint8_t { home = 1, sent = 2, mentions = 3, replies = 4, topic = 5 };
 std::string_view timeline_name(Timeline timeline);
 bool parse_timeline(std::string_view name, Timeline& timeline);
 
 struct Ping {};
 struct Message {
   std::string author, type, body;
-  std::string key;  // "" for none
+  std::string key;      // "" for none
+  MessageId reply_to;   // zero for none
+  // Each name once. Topics begin with '#': the decoder adds it where the client left it out.
+  std::vector<std::string> mentions, topics, to;
 };
 struct Publish {
   std::vector<Message> messages;  // one, unless batch
@@ -35,6 +39,7 @@ struct Follow {
   std::vector<Pair> pairs;        // one, unless batch
   bool batch = false;
   uint32_t wait_ms = 1000;
+  uint32_t backfill = 0;          // earlier messages to show, at most limits::backfill_max
 };
 struct Unfollow {
   std::vector<Pair> pairs;
@@ -46,11 +51,42 @@ struct Read {
   Timeline timeline = Timeline::home;
   uint32_t limit = 50;
   std::optional<Position> before, after;  // at most one
-  uint32_t wait_ms = 0;                   // only with after
+  uint32_t wait_ms = 0;                   // only with after or consumer
   bool stale_ok = false;
+  std::string consumer;                   // go on after this consumer's marker; "" for none
 };
 struct Get {
   MessageId id;
+};
+struct Thread {
+  MessageId id;
+  uint32_t limit = 50;                    // replies, oldest first
+  Position after;                         // of the replies: the `next` of the answer before; zero: from the first
+};
+struct Retract {
+  std::string author;
+  MessageId id;
+};
+struct Delete {
+  std::string entity;
+};
+struct Mark {
+  std::string entity;
+  Timeline timeline = Timeline::home;
+  Position position;
+  std::string consumer;                   // "" for the reader
+};
+struct Retain {                           // what is not given stays as it is
+  std::string entity;
+  Timeline timeline = Timeline::sent;     // not home
+  std::optional<uint64_t> count, age_s;   // 0: no bound
+};
+struct Alias {
+  std::string entity, alias;
+};
+struct Forwarding {                       // FORWARD
+  std::string from, to;
+  bool off = false;
 };
 struct Followers {
   std::string entity;
@@ -89,7 +125,8 @@ struct Leaf {
 };
 
 using Request = std::variant<Ping, Publish, Follow, Unfollow, Read, Get, Followers, Following,
-                             Lookup, Map, Tree, Status, Leaves, Leaf>;
+                             Lookup, Map, Tree, Status, Leaves, Leaf, Thread, Retract, Delete, Mark,
+                             Retain, Alias, Forwarding>;
 std::string_view verb_of(const Request& request);  // "PING", …; "X.LEAVES", "X.LEAF" between nodes
 
 struct RequestFrames {
@@ -106,8 +143,7 @@ struct RequestLimits {
 // allowed), else msgpack.
 Encoding encoding_of(std::string_view args);
 
-// Returns the request, or what was wrong, naming the field. Fields of later issues (reply_to,
-// mentions, topics, to, backfill, consumer) are refused as "not supported yet" when they are given.
+// Returns the request, or what was wrong, naming the field.
 // `frames`: verb [args [body]].
 Result<Request> decode_request(const std::vector<std::string_view>& frames, const RequestLimits& limits);
 RequestFrames encode_request(const Request& request, Encoding encoding);
