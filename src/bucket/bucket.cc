@@ -140,7 +140,7 @@ void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::
           using B = std::decay_t<decltype(body)>;
           if constexpr (std::is_same_v<B, wire::LeafJoin>) on_letter_body(body, letter.from, position, now, reader, effects);
           else if constexpr (std::is_same_v<B, wire::LeafLeave>) on_letter_body(body, letter.from, reader, effects);
-          else on_letter_body(body, letter.from, now, reader, effects);
+          else if constexpr (std::is_same_v<B, wire::Welcome>) on_letter_body(body, letter.from, now, reader, effects);
         },
         letter.letter);
   } else {

@@ -194,6 +194,8 @@ struct FromWire {
       status.sections.push_back({std::move(section.name), std::move(section.fields)});
     return client::Answer(std::move(status));
   }
+  template <class Later>
+  Answer operator()(Later&) const { return damaged("it is not supported yet"); }
   Answer operator()(wire::LeavesResult&) const { return damaged("it belongs to a request between nodes"); }
   Answer operator()(wire::LeafResult&) const { return damaged("it belongs to a request between nodes"); }
 };

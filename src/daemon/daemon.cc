@@ -44,6 +44,10 @@ map::FabricSettings fabric_settings(const Settings& s) {
   f.max_hops = s.tree.max_hops;
   f.capacity = s.timeline.capacity;
   f.body_max = s.limits.body_max;
+  f.mentions = s.retention.mentions;
+  f.replies = s.retention.replies;
+  f.topic = s.retention.topic;
+  f.sent = s.retention.sent;
   f.stream_retention = s.retention.stream;
   f.deliveries_max = s.limits.deliveries_max;
   return f;

@@ -18,7 +18,7 @@
 
 #include "base/limits.h"
 #include "base/name.h"
-#include "daemon/values.h"
+#include "base/values.h"
 #include "link/endpoint.h"
 
 namespace canopy::daemon {
@@ -113,12 +113,12 @@ Key flag_key(std::string_view name, Field field) {
 
 std::optional<Retention> to_retention(const Value& v) {
   if (const auto* text = std::get_if<std::string>(&v.is)) return parse_retention(*text);
-  if (const auto* number = std::get_if<int64_t>(&v.is); number && *number >= 0)
-    return Retention{static_cast<uint64_t>(*number), std::nullopt};
+  if (const auto* number = std::get_if<int64_t>(&v.is); number && *number > 0)
+    return Retention{static_cast<uint64_t>(*number), 0};
   return std::nullopt;
 }
 
-constexpr std::string_view want_retention = "want a count, an age or both, such as \"10000\" or \"100000, 365d\", or \"\" for ever";
+constexpr std::string_view want_retention = "want a count, an age in whole seconds or both, such as \"10000\" or \"100000, 365d\", or \"\" for ever";
 
 template <class Field>
 Key retention_key(std::string_view name, Field field) {
@@ -126,10 +126,10 @@ Key retention_key(std::string_view name, Field field) {
           [=](Settings& s, const Value& v) -> std::optional<std::string> {
             const auto retention = to_retention(v);
             if (!retention) return std::string(want_retention);
-            field(s) = show_retention(*retention);
+            field(s) = *retention;
             return std::nullopt;
           },
-          [=](const Settings& s) { return in_quotes(field(s)); }};
+          [=](const Settings& s) { return in_quotes(show_retention(field(s))); }};
 }
 
 // A key of which only the default is there yet. To support more, take the not_yet() away.
@@ -193,9 +193,9 @@ Key stream_key() {
           [](Settings& s, const Value& v) -> std::optional<std::string> {
             const auto retention = to_retention(v);
             if (!retention) return std::string(want_retention);
-            if (retention->age || !retention->count) return "not supported yet; want a count such as \"10000\"";
-            if (*retention->count < 1 || *retention->count > 1'000'000'000) return "want a count from 1 to 1000000000";
-            s.retention.stream = *retention->count;
+            if (retention->age_s != 0 || retention->count == 0) return "not supported yet; want a count such as \"10000\"";
+            if (retention->count > 1'000'000'000) return "want a count from 1 to 1000000000";
+            s.retention.stream = retention->count;
             return std::nullopt;
           },
           [](const Settings& s) { return in_quotes(std::to_string(s.retention.stream)); }};
@@ -279,17 +279,17 @@ const std::vector<Key>& keys() {
       not_yet(number_key("fabric.min_in_sync", FIELD(fabric.min_in_sync), 1, limits::nodes_max)),
       number_key("tree.fanout", FIELD(tree.fanout), 2, 4096),
       not_yet(number_key("tree.leaf_segment", FIELD(tree.leaf_segment), 1, many)),
-      not_yet(number_key("tree.max_hops", FIELD(tree.max_hops), 1, 255)),
+      number_key("tree.max_hops", FIELD(tree.max_hops), 1, 255),
       not_yet(text_key("store.durability", FIELD(store.durability), judge_durability)),
       number_key("store.shards", FIELD(store.shards), 0, limits::shards_max, " (0: one per core)"),
       size_key("store.map_size", FIELD(store.map_size), 16 * mib, 64 * tib),
       number_key("timeline.capacity", FIELD(timeline.capacity), 1, 100'000),
       duration_key("timeline.active_window", FIELD(timeline.active_window)),
       size_key("timeline.memory", FIELD(timeline.memory), mib, 64 * tib),
-      not_yet(retention_key("retention.mentions", FIELD(retention.mentions))),
-      not_yet(retention_key("retention.replies", FIELD(retention.replies))),
-      not_yet(retention_key("retention.topic", FIELD(retention.topic))),
-      not_yet(retention_key("retention.sent", FIELD(retention.sent))),
+      retention_key("retention.mentions", FIELD(retention.mentions)),
+      retention_key("retention.replies", FIELD(retention.replies)),
+      retention_key("retention.topic", FIELD(retention.topic)),
+      retention_key("retention.sent", FIELD(retention.sent)),
       stream_key(),
       size_key("limits.body_max", FIELD(limits.body_max), 1, limits::body_bytes_max),
       not_yet(size_key("limits.outbox_max", FIELD(limits.outbox_max), mib, 64 * tib)),

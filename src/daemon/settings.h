@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/retention.h"
 #include "base/time.h"
 
 namespace canopy::daemon {
@@ -56,7 +57,7 @@ struct Settings {
     uint64_t memory = uint64_t{4} << 30;
   } timeline;
   struct {
-    std::string mentions = "10000", replies = "10000", topic = "100000", sent;
+    Retention mentions{10'000, 0}, replies{10'000, 0}, topic{100'000, 0}, sent;
     uint64_t stream = 10'000;
   } retention;
   struct {

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/values.h"
 
 namespace canopy::map {
 namespace {
@@ -61,6 +62,10 @@ std::string canonical(const FabricSettings& s) {
   line(out, "tree.max_hops", s.max_hops);
   line(out, "timeline.capacity", s.capacity);
   line(out, "limits.body_max", s.body_max);
+  line(out, "retention.mentions", show_retention(s.mentions));
+  line(out, "retention.replies", show_retention(s.replies));
+  line(out, "retention.topic", show_retention(s.topic));
+  line(out, "retention.sent", show_retention(s.sent));
   line(out, "retention.stream", s.stream_retention);
   line(out, "limits.deliveries_max", s.deliveries_max);
   return out;

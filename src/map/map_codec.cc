@@ -1,4 +1,4 @@
-// The map's record, in stores and in offers: version u8 = 1, checksum be32 (the low half of XXH3 of
+// The map's record, in stores and in offers: version u8 = 2, checksum be32 (the low half of XXH3 of
 // what follows), then the fields in the order below. Never to change; later versions append.
 #include <bit>
 
@@ -10,7 +10,7 @@
 namespace canopy::map {
 namespace {
 
-constexpr uint8_t record_version = 1;
+constexpr uint8_t record_version = 2;  // 1 ended with the buckets: its retention is the default
 
 void put_settings(std::string& out, const FabricSettings& s) {
   put_string(out, s.name);
@@ -91,7 +91,12 @@ bool get_bucket(Fields& in, size_t nodes, BucketRow& row) {
   return in.ok() && row.epoch.value() > 0 && row.incarnation > 0 && row.incarnation <= Position::incarnation_max;
 }
 
-bool get_map(Fields& in, BucketMap& map) {
+void get_retention(Fields& in, Retention& r) {
+  r.count = in.in.varint();
+  r.age_s = in.in.varint();
+}
+
+bool get_map(Fields& in, uint8_t version, BucketMap& map) {
   map.fabric_id = in.string();
   map.version = MapVersion(in.in.varint());
   get_settings(in, map.settings);
@@ -101,6 +106,10 @@ bool get_map(Fields& in, BucketMap& map) {
   if (!get_nodes(in, map.nodes)) return false;
   for (uint32_t i = 0; i < buckets; ++i)
     if (!get_bucket(in, map.nodes.size(), map.buckets.emplace_back())) return false;
+  if (version >= 2) {
+    FabricSettings& s = map.settings;
+    for (Retention* r : {&s.mentions, &s.replies, &s.topic, &s.sent}) get_retention(in, *r);
+  }
   return in.ok() && in.in.done();
 }
 
@@ -123,6 +132,11 @@ std::string encode_map(const BucketMap& map) {
     put_varint(fields, row.epoch.value());
     put_varint(fields, row.incarnation);
   }
+  const FabricSettings& s = map.settings;
+  for (const Retention* r : {&s.mentions, &s.replies, &s.topic, &s.sent}) {
+    put_varint(fields, r->count);
+    put_varint(fields, r->age_s);
+  }
   std::string out;
   put_u8(out, record_version);
   put_be32(out, static_cast<uint32_t>(hash64(fields)));
@@ -142,7 +156,7 @@ Result<BucketMap> decode_map(std::string_view bytes) {
     return failure(Code::internal, "bucket map: the record's checksum is wrong");
   Fields in{Cursor(head.rest())};
   BucketMap map;
-  if (!get_map(in, map)) return failure(Code::internal, "bucket map: the record is damaged");
+  if (!get_map(in, version, map)) return failure(Code::internal, "bucket map: the record is damaged");
   return map;
 }
 

@@ -2,6 +2,7 @@
 #include "base/name.h"
 #include "wire/message.h"
 #include "wire/reply.h"
+#include "wire/reply_parts.h"
 #include "wire/writer.h"
 
 namespace canopy::wire {
@@ -32,14 +33,22 @@ FeedFrames encode_feed_entry(Timeline timeline, std::string_view entity, const E
   // A damaged record has no fields: what is left tells the subscriber to READ, which names the damage.
   const MessageView m = message ? *message : MessageView{};
   const auto w = make_writer(Encoding::msgpack, frames.head);
-  w->map(m.type.empty() ? 5 : 6);
+  w->map(5 + optional_fields(m));
   w->member("position", entry.position.packed());
   w->member("id", m.id);
   w->member("author", m.author);
   w->member("time", m.time_ms);
-  if (!m.type.empty()) w->member("type", m.type);
+  write_optional_fields(*w, m);
   w->member("prev", prev.packed());
   frames.body = m.body;
+  return frames;
+}
+
+FeedFrames encode_feed_retraction(Timeline timeline, std::string_view entity, MessageId id) {
+  FeedFrames frames{feed_topic(timeline, entity), {}, {}};
+  const auto w = make_writer(Encoding::msgpack, frames.head);
+  w->map(1);
+  w->member("retracted", id);
   return frames;
 }
 

@@ -15,18 +15,18 @@ namespace {
 // The bodies of a frame, each once: found by where it is, then by what it holds.
 class BodyTable {
  public:
-  size_t index(const StreamItem& item) {
-    ASSERT(item.message);
-    if (const auto known = by_place_.find(item.message.get()); known != by_place_.end()) return known->second;
-    const auto [begin, end] = by_ref_.equal_range(item.ref);
+  size_t index(const BodyRef& ref, const Blob& message) {
+    ASSERT(message);
+    if (const auto known = by_place_.find(message.get()); known != by_place_.end()) return known->second;
+    const auto [begin, end] = by_ref_.equal_range(ref);
     size_t at = bodies_.size();
     for (auto it = begin; it != end; ++it)
-      if (*bodies_[it->second] == *item.message) at = it->second;
+      if (*bodies_[it->second] == *message) at = it->second;
     if (at == bodies_.size()) {
-      bodies_.push_back(item.message.get());
-      by_ref_.emplace(item.ref, at);
+      bodies_.push_back(message.get());
+      by_ref_.emplace(ref, at);
     }
-    by_place_.emplace(item.message.get(), at);
+    by_place_.emplace(message.get(), at);
     return at;
   }
   const std::vector<const std::string*>& bodies() const { return bodies_; }
@@ -105,12 +105,20 @@ class ItemEncoder {
     route(s.route, 1);
   }
   void operator()(const ChannelLetter& c) {
-    begin(ItemKind::channel_letter, 7);
+    begin(ItemKind::channel_letter, 8);
     bucket(c.from);
     bucket(c.to);
     letter_no(c.number);
     letter_no(c.previous);
     w.raw(encode_letter(c.letter));
+    std::visit(
+        [&](const auto& letter) {
+          if constexpr (requires { letter.message; })
+            w.number(bodies_.index(letter.ref, letter.message));
+          else
+            w.null();
+        },
+        c.letter);
   }
   void operator()(const ChannelAck& c) {
     begin(ItemKind::channel_ack, 4);
@@ -172,15 +180,17 @@ class ItemEncoder {
     w.raw(packed);
   }
   void item(const StreamItem& i) {
-    w.array(5);
+    w.array(7);
     w.number(i.no.packed());
     w.number(static_cast<uint64_t>(i.kind));
     w.number(i.ref.id.packed());
     w.number(i.ref.hash);
     if (i.kind == StreamItem::Kind::message)
-      w.number(bodies_.index(i));
+      w.number(bodies_.index(i.ref, i.message));
     else
       w.null();
+    w.number(item_flags(i));
+    w.number(i.target.packed());
   }
   void route(const Route& r, size_t depth) {
     ASSERT(depth <= route_depth_max);

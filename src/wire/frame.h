@@ -15,7 +15,7 @@
 
 namespace canopy::wire {
 
-constexpr uint32_t link_protocol_version = 1;
+constexpr uint32_t link_protocol_version = 2;
 
 // Says who is there; sent when a link is opened and again as the heartbeat. It states, it asks for
 // nothing, so it may be lost or repeated. `boot` is random per start of the process.
@@ -72,7 +72,7 @@ struct LinkFrame {
   std::vector<LinkItem> items;
 };
 
-// Each body stands once per frame: stream letters and fetched items point into one table. Requests
+// Each body stands once per frame: letters and fetched items point into one table. Requests
 // and replies travel in the client's msgpack form; a ForwardReply names the verb that it answers.
 std::string encode_frame(const LinkFrame& frame);
 Result<LinkFrame> decode_frame(std::string_view bytes);

@@ -131,6 +131,10 @@ class ItemDecoder {
     c.previous = letter_no(in);
     if (const std::string_view letter = in.bytes("letter"); in.ok() && !decode_letter(letter, c.letter))
       in.refuse("letter", "is no letter that this program knows");
+    const auto index = in.optional_number("body", UINT32_MAX);
+    const LetterBody wanted = body_of(c.letter);
+    if (!wanted.message && index) in.refuse("body", "is given: this letter has none");
+    if (wanted.message) *wanted.message = body(in, index, wanted.ref);
     return c;
   }
   ChannelAck channel_ack(ArrayReader& in) {
@@ -199,25 +203,32 @@ class ItemDecoder {
     const uint64_t kind = in.number("kind");
     i.ref.id = MessageId(in.number("id"));
     i.ref.hash = static_cast<uint32_t>(in.number("hash", UINT32_MAX));
-    const auto body = in.optional_number("body", UINT32_MAX);
+    const auto index = in.optional_number("body", UINT32_MAX);
+    const uint64_t flags = in.number("flags", item_flags_max);
+    i.shared = (flags & 1) != 0;
+    i.hops = static_cast<uint8_t>(flags >> 1);
+    i.target = StreamNo(in.number("target", position_max));
     if (!in.ok()) return i;
-    const bool message = kind == static_cast<uint64_t>(StreamItem::Kind::message);
-    if (!message && kind != static_cast<uint64_t>(StreamItem::Kind::void_number)) {
-      in.refuse("kind", "is " + std::to_string(kind) + ": this program knows 1 and 2");
+    if (kind < 1 || kind > static_cast<uint64_t>(StreamItem::Kind::ended)) {
+      in.refuse("kind", "is " + std::to_string(kind) + ": this program knows 1 to 4");
       return i;
     }
     i.kind = static_cast<StreamItem::Kind>(kind);
-    if (!message) {
-      if (body) in.refuse("body", "is given: a void number has none");
-      return i;
-    }
-    if (!body || *body >= bodies_.size()) {
-      in.refuse("body", "is not in the table of " + std::to_string(bodies_.size()));
-      return i;
-    }
-    if (bodies_[*body].ref != i.ref) in.refuse("body", "has another id or hash than the item");
-    i.message = bodies_[*body].blob;
+    const bool message = i.kind == StreamItem::Kind::message, retraction = i.kind == StreamItem::Kind::retraction;
+    if (!message && !retraction && flags != 0) in.refuse("flags", "are given: this kind has none");
+    if (!retraction && !i.target.zero()) in.refuse("target", "is given: only a retraction has one");
+    if (retraction && i.ref.id.zero()) in.refuse("id", "is 0: a retraction needs one");
+    if (!message && index) in.refuse("body", "is given: only a message has one");
+    if (message) i.message = body(in, index, i.ref);
     return i;
+  }
+  Blob body(ArrayReader& in, std::optional<uint64_t> index, const BodyRef& ref) {
+    if (!index || *index >= bodies_.size()) {
+      in.refuse("body", "is not in the table of " + std::to_string(bodies_.size()));
+      return nullptr;
+    }
+    if (bodies_[*index].ref != ref) in.refuse("body", "has another id or hash than what needs it");
+    return bodies_[*index].blob;
   }
   Route route(ArrayReader& in, size_t depth) {
     Route r;
@@ -234,8 +245,8 @@ class ItemDecoder {
   const std::vector<Body>& bodies_;
 };
 
-// The store takes no larger one; the rest of a record is a name, a type and numbers.
-constexpr size_t body_record_bytes_max = limits::body_bytes_max + 4096;
+// The store takes no larger one; the rest of a record is names, a type and numbers.
+constexpr size_t body_record_bytes_max = limits::body_bytes_max + 4096 + 3 * limits::mentions_max * (limits::name_bytes_max + 2);
 
 std::vector<Body> read_bodies(ArrayReader& in) {
   std::vector<Body> bodies;

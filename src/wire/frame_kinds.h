@@ -28,7 +28,7 @@ enum class ItemKind : uint8_t {
 };
 static_assert(std::variant_size_v<LinkItem> == 13, "each item of a frame has a number");
 
-constexpr uint32_t frame_version = 1;           // the first item of a frame; never to change
+constexpr uint32_t frame_version = 2;           // the first item of a frame; never to change
 constexpr size_t route_depth_max = 16;          // parts inside parts
 constexpr size_t frame_bytes_max = 128u << 20;
 constexpr size_t frame_values_max = 1u << 20;   // a frame near its target size has far fewer
@@ -38,5 +38,9 @@ static_assert(frame_bytes_max >= limits::reply_bytes_max + 2 * limits::frame_byt
               "a frame must hold the largest reply");
 static_assert(frame_bytes_max >= 16 * limits::args_bytes_max + limits::body_bytes_max,
               "a frame must hold the largest request");
+
+// A stream item's flags: 1 for `shared`, the hops above it.
+constexpr uint64_t item_flags_max = 2 * UINT8_MAX + 1;
+inline uint64_t item_flags(const StreamItem& item) { return (item.shared ? 1u : 0u) | uint64_t{item.hops} << 1; }
 
 }  // namespace canopy::wire

@@ -85,7 +85,7 @@ using Letter = std::variant<LeafJoin, LeafLeave, Welcome, Clone, Unclone, Backfi
 // not in them, only its ref: decoding leaves it null.
 std::string encode_letter(const Letter& letter);
 bool decode_letter(std::string_view bytes, Letter& letter);
-// The ref and message of a letter that has one, else null.
+// A letter's ref and its message; null when letters of its kind have none.
 struct LetterBody {
   BodyRef ref;
   Blob* message = nullptr;
@@ -113,7 +113,7 @@ struct StreamItem {
   Blob message;         // of a message only
   bool shared = false;  // a message that may reach the same timeline by other ways: topics, `to`, forwards
   uint8_t hops = 0;     // how many reflectors have forwarded it
-  StreamNo target;      // of a retraction: the message's number in this stream; zero: not known
+  StreamNo target{};    // of a retraction: the message's number in this stream; zero: not known
 };
 
 // A part of a follower tree, to be served by `node`: leaves in its own buckets, and further parts.

@@ -20,8 +20,8 @@ struct MessageView {
   std::string_view author;
   std::string_view type;    // "" for none
   std::string_view body;
-  MessageId reply_to;       // zero for none
-  std::vector<std::string_view> mentions, topics, to;
+  MessageId reply_to{};     // zero for none
+  std::vector<std::string_view> mentions{}, topics{}, to{};
 };
 
 // Record: version u8, id be64, position be64, time varint, author, type, body (strings with varint

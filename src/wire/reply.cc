@@ -80,6 +80,53 @@ class ResultEncoder {
   void operator()(const ReadResult& r) { results(r.pages, r.batch); }
   void operator()(const GetResult& r) { entry(r.entry); }
 
+  void operator()(const ThreadResult& r) {
+    w.map(4);
+    w.key("message");
+    entry(r.message);
+    w.key("parent");
+    if (r.parent)
+      entry(*r.parent);
+    else
+      w.null();
+    w.key("replies");
+    w.array(r.replies.size());
+    for (const Entry& e : r.replies) entry(e);
+    w.key("next");
+    if (r.next)
+      w.number(r.next->packed());
+    else
+      w.null();
+  }
+
+  void operator()(const RetractResult&) {
+    w.map(1);
+    w.flag("retracted", true);
+  }
+  void operator()(const DeleteResult&) {
+    w.map(1);
+    w.flag("deleted", true);
+  }
+  void operator()(const MarkResult& r) {
+    w.map(1);
+    w.member("unread", r.unread);
+  }
+  void operator()(const RetainResult& r) {
+    w.map(2);
+    bound("count", r.count);
+    bound("age", r.age_s);
+  }
+  void operator()(const AliasResult& r) {
+    w.map(2);
+    w.member("entity", r.entity);
+    w.member("alias", r.alias);
+  }
+  void operator()(const ForwardingResult& r) {
+    w.map(1);
+    w.member("state", r.off ? "off" : r.state == FollowState::active ? "active" : "pending");
+  }
+  void operator()(const Moved&) { ASSERT(!"a reply between nodes only"); }
+
   void operator()(const NamesResult& r) {
     w.map(3);
     write_texts(w, "names", r.names);
@@ -213,7 +260,7 @@ class ResultEncoder {
       w.number(page.next->packed());
     else
       w.null();
-    w.nothing("unread");
+    write_optional(w, "unread", page.unread);
     w.flag("truncated", page.truncated);
     write_texts(w, "incomplete", page.incomplete);
   }
@@ -224,13 +271,20 @@ class ResultEncoder {
       damaged_ = true;
       return w.null();
     }
-    w.map(message->type.empty() ? 5 : 6);
+    w.map(5 + optional_fields(*message));
     w.member("position", e.position.packed());
     w.member("id", message->id);
     w.member("author", message->author);
     w.member("time", message->time_ms);
-    if (!message->type.empty()) w.member("type", message->type);
+    write_optional_fields(w, *message);
     w.bytes("body", message->body);
+  }
+
+  void bound(std::string_view name, uint64_t most) {
+    if (most != 0)
+      w.member(name, most);
+    else
+      w.nothing(name);
   }
 
   template <class T>
@@ -262,6 +316,11 @@ const Error* whole_error(const PublishResult& r) { return single_error(r.results
 const Error* whole_error(const FollowResult& r) { return single_error(r.states, r.batch); }
 const Error* whole_error(const UnfollowResult& r) { return single_error(r.removed, r.batch); }
 const Error* whole_error(const ReadResult& r) { return single_error(r.pages, r.batch); }
+// A client has no use for it: the node that asked answers it.
+const Error* whole_error(const Moved&) {
+  static const Error moved{Code::internal, "the request names an alias that was not resolved", 0};
+  return &moved;
+}
 template <class T>
 const Error* whole_error(const T&) {
   return nullptr;
@@ -274,6 +333,23 @@ ReplyFrames encode_error(const Error& error, Encoding encoding) {
 }
 
 }  // namespace
+
+size_t optional_fields(const MessageView& m) {
+  return (m.type.empty() ? 0u : 1u) + (m.reply_to.zero() ? 0u : 1u) + (m.mentions.empty() ? 0u : 1u) + (m.topics.empty() ? 0u : 1u);
+}
+
+void write_optional_fields(Writer& w, const MessageView& m) {
+  if (!m.type.empty()) w.member("type", m.type);
+  if (!m.reply_to.zero()) w.member("reply_to", m.reply_to);
+  const auto names = [&](std::string_view name, const std::vector<std::string_view>& all) {
+    if (all.empty()) return;
+    w.key(name);
+    w.array(all.size());
+    for (const std::string_view one : all) w.text(one);
+  };
+  names("mentions", m.mentions);
+  names("topics", m.topics);
+}
 
 void write_error(Writer& w, const Error& error) {
   w.map(error.retry_after_ms ? 3 : 2);
@@ -294,8 +370,9 @@ ReplyFrames encode_reply(const Reply& reply, Encoding encoding) {
 }
 
 std::string_view verb_of_reply(const Reply& reply) {
-  static constexpr std::string_view verbs[] = {"",          "PING",   "PUBLISH", "FOLLOW", "UNFOLLOW", "READ",     "GET",
-                                               "FOLLOWERS", "LOOKUP", "MAP",     "TREE",   "STATUS",   "X.LEAVES", "X.LEAF"};
+  static constexpr std::string_view verbs[] = {"",       "PING",    "PUBLISH", "FOLLOW", "UNFOLLOW",  "READ",     "GET",    "FOLLOWERS",
+                                               "LOOKUP", "MAP",     "TREE",    "STATUS", "X.LEAVES",  "X.LEAF",   "THREAD", "RETRACT",
+                                               "DELETE", "MARK",    "RETAIN",  "ALIAS",  "FORWARD",   moved_verb};
   static_assert(std::size(verbs) == std::variant_size_v<Reply>, "each reply answers a verb, in the variant's order");
   return verbs[reply.index()];
 }

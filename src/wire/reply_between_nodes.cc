@@ -9,6 +9,8 @@ namespace canopy::wire {
 namespace {
 
 constexpr ParseLimits node_reply_limits{2 * limits::reply_bytes_max, 1u << 22, limits::depth_max};
+// A Moved holds a whole request: args of a batch, or a body beside the args.
+constexpr ParseLimits moved_limits{16 * limits::args_bytes_max + limits::body_bytes_max + 64, 8, 2};
 
 void write_one_error(Writer& w, const Error& error) {
   w.array(4);
@@ -22,6 +24,18 @@ void write_entry(Writer& w, const Entry& entry) {
   w.array(2);
   w.number(entry.position.packed());
   w.raw(*entry.message);
+}
+
+void write_entries(Writer& w, const std::vector<Entry>& entries) {
+  w.array(entries.size());
+  for (const Entry& entry : entries) write_entry(w, entry);
+}
+
+void write_next(Writer& w, const std::optional<Position>& next) {
+  if (next)
+    w.number(next->packed());
+  else
+    w.null();
 }
 
 void write_one(Writer& w, const Published& p) {
@@ -44,12 +58,12 @@ void write_one(Writer& w, bool removed) {
 }
 
 void write_one(Writer& w, const TimelinePage& page) {
-  w.array(5);
+  w.array(6);
   w.number(1);
-  w.array(page.entries.size());
-  for (const Entry& entry : page.entries) write_entry(w, entry);
-  if (page.next)
-    w.number(page.next->packed());
+  write_entries(w, page.entries);
+  write_next(w, page.next);
+  if (page.unread)
+    w.number(*page.unread);
   else
     w.null();
   w.boolean(page.truncated);
@@ -73,6 +87,33 @@ std::string write_results(const std::vector<std::variant<T, Error>>& all, bool b
   return out;
 }
 
+std::string write_thread(const ThreadResult& r) {
+  std::string out;
+  const auto w = make_writer(Encoding::msgpack, out);
+  w->array(4);
+  write_entry(*w, r.message);
+  std::vector<Entry> parent;
+  if (r.parent) parent.push_back(*r.parent);
+  write_entries(*w, parent);
+  write_entries(*w, r.replies);
+  write_next(*w, r.next);
+  return out;
+}
+
+std::string write_moved(const Moved& r) {
+  const RequestFrames frames = encode_request(r.again, Encoding::msgpack);
+  std::string out;
+  const auto w = make_writer(Encoding::msgpack, out);
+  w->array(3);
+  w->text(frames.verb);
+  w->raw(frames.args);
+  if (frames.body)
+    w->raw(*frames.body);
+  else
+    w->null();
+  return out;
+}
+
 Entry read_entry(ArrayReader& in) {
   Entry entry;
   entry.position = Position(in.number("position", position_max));
@@ -82,6 +123,39 @@ Entry read_entry(ArrayReader& in) {
   }
   entry.message = make_blob(std::string(blob));
   return entry;
+}
+
+std::vector<Entry> read_entries(ArrayReader& in, std::string_view what) {
+  std::vector<Entry> entries;
+  in.each(what, [&](ArrayReader& entry) { entries.push_back(read_entry(entry)); });
+  return entries;
+}
+
+std::optional<Position> read_next(ArrayReader& in) {
+  const auto next = in.optional_number("next", position_max);
+  return next ? std::optional(Position(*next)) : std::nullopt;
+}
+
+ThreadResult read_thread(ArrayReader& in) {
+  ThreadResult r;
+  in.one("message", [&](ArrayReader& entry) { r.message = read_entry(entry); });
+  std::vector<Entry> parent = read_entries(in, "parent");
+  if (parent.size() > 1) in.refuse("parent", "is more than one");
+  if (parent.size() == 1) r.parent = std::move(parent.front());
+  r.replies = read_entries(in, "replies");
+  r.next = read_next(in);
+  return r;
+}
+
+Moved read_moved(ArrayReader& in) {
+  const std::string verb = in.text("verb");
+  std::vector<std::string_view> frames{verb, in.bytes("args")};
+  if (const auto body = in.optional_bytes("body")) frames.push_back(*body);
+  if (!in.ok()) return {};
+  auto request = decode_request(frames, {limits::body_bytes_max, true});
+  if (request) return {std::move(*request)};
+  in.refuse("again", "is wrong: " + request.error().message);
+  return {};
 }
 
 Published read_one(ArrayReader& in, const Published*) {
@@ -99,8 +173,9 @@ bool read_one(ArrayReader& in, const bool*) { return in.boolean("removed"); }
 
 TimelinePage read_one(ArrayReader& in, const TimelinePage*) {
   TimelinePage page;
-  in.each("entries", [&](ArrayReader& entry) { page.entries.push_back(read_entry(entry)); });
-  if (const auto next = in.optional_number("next", position_max)) page.next = Position(*next);
+  page.entries = read_entries(in, "entries");
+  page.next = read_next(in);
+  page.unread = in.optional_number("unread", UINT64_MAX);
   page.truncated = in.boolean("truncated");
   page.incomplete = in.texts("incomplete");
   return page;
@@ -139,14 +214,17 @@ std::string encode_reply_between_nodes(const Reply& reply) {
     write_entry(*make_writer(Encoding::msgpack, out), r->entry);
     return out;
   }
+  if (const auto* r = std::get_if<ThreadResult>(&reply)) return write_thread(*r);
+  if (const auto* r = std::get_if<Moved>(&reply)) return write_moved(*r);
   return encode_reply(reply, Encoding::msgpack).result;
 }
 
 Result<Reply> decode_reply_between_nodes(std::string_view verb, std::string_view bytes) {
-  const bool own = verb == "PUBLISH" || verb == "FOLLOW" || verb == "UNFOLLOW" || verb == "READ" || verb == "GET";
+  const bool own = verb == "PUBLISH" || verb == "FOLLOW" || verb == "UNFOLLOW" || verb == "READ" || verb == "GET" ||
+                   verb == "THREAD" || verb == moved_verb;
   if (!own) return decode_reply(verb, verb.empty() ? "ERR" : "OK", bytes);
   Document document;
-  TRY(parse_msgpack("reply", bytes, node_reply_limits, document));
+  TRY(parse_msgpack("reply", bytes, verb == moved_verb ? moved_limits : node_reply_limits, document));
   ArrayReader in("reply", document.root());
   Reply reply;
   if (verb == "PUBLISH") {
@@ -165,6 +243,10 @@ Result<Reply> decode_reply_between_nodes(std::string_view verb, std::string_view
     ReadResult r;
     read_results(in, r.pages, r.batch, limits::batch_entities_max);
     reply = std::move(r);
+  } else if (verb == "THREAD") {
+    reply = read_thread(in);
+  } else if (verb == moved_verb) {
+    reply = read_moved(in);
   } else {
     reply = GetResult{read_entry(in)};
   }

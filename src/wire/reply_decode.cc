@@ -64,11 +64,16 @@ Entry entry(Fields& f) {
   m.time_ms = f.need_number("time");
   const std::string author = f.name("author");
   const std::string type = f.text("type", 0, limits::type_bytes_max);
+  if (f.given("reply_to")) m.reply_to = f.id("reply_to");
+  const std::vector<std::string> mentions = f.names("mentions", limits::mentions_max);
+  const std::vector<std::string> topics = f.names("topics", limits::mentions_max);
   const auto body = f.bytes("body", limits::body_bytes_max);
   if (!body) f.refuse("body", "is missing");
   if (!f.ok()) return {};
   m.author = author;
   m.type = type;
+  m.mentions.assign(mentions.begin(), mentions.end());
+  m.topics.assign(topics.begin(), topics.end());
   m.body = *body;
   return {position, make_blob(encode_message(m))};
 }
@@ -82,6 +87,7 @@ TimelinePage page(Fields& f) {
   TimelinePage p;
   for_each_map(f, "entries", [&](Fields& inner) { p.entries.push_back(entry(inner)); });
   p.next = f.position("next");
+  if (f.given("unread")) p.unread = f.need_number("unread");
   p.truncated = f.need_boolean("truncated");
   p.incomplete = texts(f, "incomplete");
   return p;
@@ -195,6 +201,54 @@ ReadResult read_read(Fields& f) {
 }
 
 GetResult read_get(Fields& f) { return {entry(f)}; }
+
+// An entry that stands under a name of its own.
+Entry inner_entry(Fields& f, std::string_view field) {
+  const auto value = f.require(field, "an entry");
+  if (!value) return {};
+  if (!value->is(Kind::map)) return f.refuse(field, wrong_kind(*value, "a map")), Entry();
+  Fields inner(f.owner(), f.path(field) + ".", *value, f.encoding());
+  Entry read = entry(inner);
+  if (!inner.ok()) f.refuse_all(inner.error().value());
+  return read;
+}
+
+ThreadResult read_thread(Fields& f) {
+  ThreadResult r;
+  r.message = inner_entry(f, "message");
+  if (f.given("parent")) r.parent = inner_entry(f, "parent");
+  for_each_map(f, "replies", [&](Fields& inner) { r.replies.push_back(entry(inner)); });
+  r.next = f.position("next");
+  return r;
+}
+
+// A reply that only ever says true.
+template <class Done>
+Done read_done(Fields& f, std::string_view field) {
+  if (!f.need_boolean(field)) f.refuse(field, "is false: it must be true");
+  return {};
+}
+
+RetainResult read_retain(Fields& f) {
+  RetainResult r;
+  r.count = f.number("count", 0, 0, UINT64_MAX);
+  r.age_s = f.number("age", 0, 0, UINT64_MAX);
+  return r;
+}
+
+AliasResult read_alias(Fields& f) {
+  AliasResult r;
+  r.entity = f.name("entity");
+  r.alias = f.name("alias");
+  return r;
+}
+
+ForwardingResult read_forwarding(Fields& f) {
+  const std::string state = f.any_text("state");
+  if (state != "active" && state != "pending" && state != "off")
+    f.refuse("state", "is wrong: it must be active, pending or off");
+  return {state == "pending" ? FollowState::pending : FollowState::active, state == "off"};
+}
 
 NamesResult read_names(Fields& f) {
   NamesResult r;
@@ -316,6 +370,13 @@ Reply read_ok(std::string_view verb, Fields& f, Value root) {
   if (verb == "MAP") return read_map(f);
   if (verb == "TREE") return read_tree(f);
   if (verb == "STATUS") return read_status(root);
+  if (verb == "THREAD") return read_thread(f);
+  if (verb == "RETRACT") return read_done<RetractResult>(f, "retracted");
+  if (verb == "DELETE") return read_done<DeleteResult>(f, "deleted");
+  if (verb == "MARK") return MarkResult{f.need_number("unread")};
+  if (verb == "RETAIN") return read_retain(f);
+  if (verb == "ALIAS") return read_alias(f);
+  if (verb == "FORWARD") return read_forwarding(f);
   if (verb == "X.LEAVES") return read_leaves(f);
   if (verb == "X.LEAF") return read_leaf(f);
   f.refuse_all({Code::internal, "no reply to " + std::string(verb) + " is known", 0});

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "base/name.h"
+#include "base/values.h"
 #include "wire/fields.h"
 #include "wire/text.h"
 
@@ -18,6 +20,7 @@ static_assert(batch_args_bytes_max >= limits::body_bytes_max, "a batch must hold
 
 constexpr uint64_t depth_max = 1000;       // TREE
 constexpr uint64_t fanout_max = 1'000'000; // TREE
+constexpr uint64_t retention_count_max = position_max;  // RETAIN: what every JSON reader keeps
 
 struct Context {
   std::string_view verb;
@@ -25,14 +28,30 @@ struct Context {
   RequestLimits limits;
 };
 
-void refuse_later(Fields& f, std::initializer_list<std::string_view> fields) {
-  for (const std::string_view field : fields) {
-    const auto value = f.find(field);
-    if (!value) continue;
-    const bool nothing = (value->is(Kind::array) && value->size() == 0) ||
-                         (value->is(Kind::number) && value->number() == 0 && field == "backfill");
-    if (!nothing) f.refuse(field, "is not supported yet");
+// Each name once, in the order in which they came.
+std::vector<std::string> distinct(std::vector<std::string> names) {
+  std::vector<std::string> out;
+  for (std::string& name : names)
+    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(std::move(name));
+  return out;
+}
+
+std::vector<std::string> read_topics(Fields& f) {
+  std::vector<std::string> topics = f.names("topics", limits::mentions_max);
+  for (size_t i = 0; i < topics.size(); ++i) {
+    if (topics[i].front() == '#') continue;
+    topics[i].insert(0, "#");
+    if (auto checked = check_name(f.path("topics[" + std::to_string(i) + "]"), topics[i]); !checked)
+      f.refuse_all(checked.error());
   }
+  return distinct(std::move(topics));
+}
+
+MessageId read_reply_to(Fields& f) {
+  if (!f.given("reply_to")) return {};
+  const MessageId id = f.id("reply_to");
+  if (id.zero()) f.refuse("reply_to", "is 0: it must be the id of a message");
+  return id;
 }
 
 void only_message_fields(Fields& f, bool inside) {
@@ -58,7 +77,10 @@ Message read_message(Fields& f, const Context& context, bool inside, std::string
   }
   m.type = f.text("type", 0, limits::type_bytes_max);
   m.key = f.text("key", 1, limits::key_bytes_max);
-  refuse_later(f, {"reply_to", "mentions", "topics", "to"});
+  m.reply_to = read_reply_to(f);
+  m.mentions = distinct(f.names("mentions", limits::mentions_max));
+  m.topics = read_topics(f);
+  m.to = distinct(f.names("to", limits::mentions_max));
   auto body = f.bytes("body", context.limits.body_max);
   if (context.body && (f.given("body") || f.given("body_base64")))
     f.refuse("body", "is given twice: as a frame and as a field");
@@ -146,7 +168,7 @@ Follow read_follow(Fields& f, const Context&) {
   Follow r;
   r.batch = read_pairs(f, r.pairs);
   r.wait_ms = static_cast<uint32_t>(f.number("wait_ms", r.wait_ms, 0, limits::wait_ms_max));
-  refuse_later(f, {"backfill"});
+  r.backfill = static_cast<uint32_t>(f.number("backfill", 0, 0, limits::backfill_max));
   return r;
 }
 
@@ -156,6 +178,17 @@ Unfollow read_unfollow(Fields& f, const Context&) {
   r.batch = read_pairs(f, r.pairs);
   return r;
 }
+
+Timeline read_timeline(Fields& f, Timeline fallback) {
+  if (!f.given("timeline")) return fallback;
+  const std::string name = f.any_text("timeline");
+  Timeline timeline = fallback;
+  if (f.ok() && !parse_timeline(name, timeline))
+    f.refuse("timeline", "is " + quoted(name) + ": it must be home, sent, mentions, replies or topic");
+  return timeline;
+}
+
+std::string read_consumer(Fields& f) { return f.given("consumer") ? f.name("consumer") : std::string(); }
 
 Read read_read(Fields& f, const Context&) {
   f.only({"entity", "entities", "timeline", "limit", "before", "after", "wait_ms", "stale_ok", "consumer"});
@@ -167,27 +200,105 @@ Read read_read(Fields& f, const Context&) {
     f.refuse("entity", "is given beside entities: it must be one or the other");
   else
     r.entities = f.names("entities", limits::batch_entities_max);
-  if (f.given("timeline")) {
-    const std::string name = f.any_text("timeline");
-    const bool later = name == "mentions" || name == "replies" || name == "topic";
-    if (f.ok() && !parse_timeline(name, r.timeline))
-      f.refuse("timeline", "is " + quoted(name) + (later ? ": it is not supported yet" : ": it must be home or sent"));
-  }
+  r.timeline = read_timeline(f, r.timeline);
   r.limit = static_cast<uint32_t>(f.number("limit", limits::read_limit_default, 1, limits::read_limit_max));
   r.before = f.position("before");
   r.after = f.position("after");
   r.wait_ms = static_cast<uint32_t>(f.number("wait_ms", 0, 0, limits::wait_ms_max));
   r.stale_ok = f.boolean("stale_ok", false);
-  refuse_later(f, {"consumer"});
+  r.consumer = read_consumer(f);
   if (r.before && r.after) f.refuse("before", "is given beside after: it must be one or the other");
   if (r.wait_ms > 0 && r.batch) f.refuse("wait_ms", "is given with entities: it must come with entity");
-  if (r.wait_ms > 0 && !r.after) f.refuse("wait_ms", "is given without after: it must come with after");
+  for (const std::string_view other : {"before", "after"})
+    if (!r.consumer.empty() && f.given(other))
+      f.refuse("consumer", "is given beside " + std::string(other) + ": it must be one or the other");
+  if (r.wait_ms > 0 && !r.after && r.consumer.empty())
+    f.refuse("wait_ms", "is given without after: it must come with after or consumer");
   return r;
 }
 
 Get read_get(Fields& f, const Context&) {
   f.only({"id"});
   return {f.id("id")};
+}
+
+Thread read_thread(Fields& f, const Context&) {
+  f.only({"id", "limit", "after"});
+  Thread r;
+  r.id = f.id("id");
+  r.limit = static_cast<uint32_t>(f.number("limit", limits::read_limit_default, 1, limits::read_limit_max));
+  r.after = f.position("after").value_or(Position());
+  return r;
+}
+
+Retract read_retract(Fields& f, const Context&) {
+  f.only({"author", "id"});
+  Retract r;
+  r.author = f.name("author");
+  r.id = f.id("id");
+  return r;
+}
+
+Delete read_delete(Fields& f, const Context&) {
+  f.only({"entity"});
+  return {f.name("entity")};
+}
+
+Mark read_mark(Fields& f, const Context&) {
+  f.only({"entity", "timeline", "position", "consumer"});
+  Mark r;
+  r.entity = f.name("entity");
+  r.timeline = read_timeline(f, r.timeline);
+  r.position = Position(f.need_number("position", position_max));
+  r.consumer = read_consumer(f);
+  return r;
+}
+
+// An age is a number of seconds, or text such as "365d".
+std::optional<uint64_t> read_age(Fields& f) {
+  const auto value = f.find("age");
+  if (!value) return std::nullopt;
+  const std::string wanted = "a duration in whole seconds such as \"365d\" (s, m, h, d) or a number of seconds, at most " +
+                             std::to_string(age_s_max);
+  std::optional<uint64_t> age;
+  if (value->is(Kind::number)) age = value->number();
+  if (value->is(Kind::text)) age = parse_age(value->string());
+  if (age && *age <= age_s_max) return age;
+  f.refuse("age", value->is(Kind::text)     ? "is " + quoted(value->string()) + ": it must be " + wanted
+                  : value->is(Kind::number) ? "is " + std::to_string(value->number()) + ": it must be " + wanted
+                                            : wrong_kind(*value, wanted));
+  return std::nullopt;
+}
+
+Retain read_retain(Fields& f, const Context&) {
+  f.only({"entity", "timeline", "count", "age"});
+  Retain r;
+  r.entity = f.name("entity");
+  if (f.require("timeline", "a timeline")) r.timeline = read_timeline(f, r.timeline);
+  if (f.ok() && r.timeline == Timeline::home)
+    f.refuse("timeline", "is home, which timeline.capacity bounds: it must be sent, mentions, replies or topic");
+  if (f.given("count")) r.count = f.need_number("count", retention_count_max);
+  r.age_s = read_age(f);
+  return r;
+}
+
+Alias read_alias(Fields& f, const Context&) {
+  f.only({"entity", "alias"});
+  Alias r;
+  r.entity = f.name("entity");
+  r.alias = f.name("alias");
+  if (f.ok() && r.alias == r.entity) f.refuse("alias", "is the entity itself: it must be another name");
+  return r;
+}
+
+Forwarding read_forwarding(Fields& f, const Context&) {
+  f.only({"from", "to", "off"});
+  Forwarding r;
+  r.from = f.name("from");
+  r.to = f.name("to");
+  r.off = f.boolean("off", false);
+  if (f.ok() && r.from == r.to) f.refuse("to", "is the same as from: it must be another entity");
+  return r;
 }
 
 template <class Names>
@@ -252,7 +363,7 @@ Request as_request(Fields& f, const Context& context) {
   return read(f, context);
 }
 
-constexpr std::array<Verb, 14> verbs{{
+constexpr std::array<Verb, 21> verbs{{
     {"PING", as_request<read_nothing<Ping>>},
     {"PUBLISH", as_request<read_publish>},
     {"FOLLOW", as_request<read_follow>},
@@ -267,13 +378,19 @@ constexpr std::array<Verb, 14> verbs{{
     {"STATUS", as_request<read_nothing<Status>>},
     {"X.LEAVES", as_request<read_leaves>, true},
     {"X.LEAF", as_request<read_leaf>, true},
+    {"THREAD", as_request<read_thread>},
+    {"RETRACT", as_request<read_retract>},
+    {"DELETE", as_request<read_delete>},
+    {"MARK", as_request<read_mark>},
+    {"RETAIN", as_request<read_retain>},
+    {"ALIAS", as_request<read_alias>},
+    {"FORWARD", as_request<read_forwarding>},
 }};
 static_assert(verbs.size() == std::variant_size_v<Request>, "each request has a verb, in the variant's order");
 
-constexpr std::array<std::string_view, 23> later_verbs{
-    "THREAD", "RETRACT",   "DELETE",      "MARK",       "RETAIN",      "ALIAS",       "FORWARD", "TRACE",
-    "RECEIPT", "SUBSCRIBE", "CREDIT",      "UNSUBSCRIBE", "NODE.JOIN",   "NODE.DRAIN",  "NODE.REMOVE", "BUCKET.MOVE",
-    "PLAN",   "RAFT",      "QUEUE",       "SCRUB",      "BACKUP",      "RECOVER",     "CONFIG.RELOAD"};
+constexpr std::array<std::string_view, 16> later_verbs{
+    "TRACE",       "RECEIPT", "SUBSCRIBE", "CREDIT", "UNSUBSCRIBE", "NODE.JOIN", "NODE.DRAIN", "NODE.REMOVE",
+    "BUCKET.MOVE", "PLAN",    "RAFT",      "QUEUE",  "SCRUB",       "BACKUP",    "RECOVER",    "CONFIG.RELOAD"};
 
 Result<const Verb*> find_verb(std::string_view name, bool between_nodes) {
   for (const Verb& verb : verbs)
@@ -303,10 +420,20 @@ Result<void> parse_args(std::string_view args, bool publish, Document& document)
 
 }  // namespace
 
-std::string_view timeline_name(Timeline timeline) { return timeline == Timeline::sent ? "sent" : "home"; }
+std::string_view timeline_name(Timeline timeline) {
+  switch (timeline) {
+    case Timeline::home: return "home";
+    case Timeline::sent: return "sent";
+    case Timeline::mentions: return "mentions";
+    case Timeline::replies: return "replies";
+    case Timeline::topic: return "topic";
+  }
+  ASSERT(!"no such timeline");
+  return {};
+}
 
 bool parse_timeline(std::string_view name, Timeline& timeline) {
-  for (const Timeline t : {Timeline::home, Timeline::sent}) {
+  for (const Timeline t : {Timeline::home, Timeline::sent, Timeline::mentions, Timeline::replies, Timeline::topic}) {
     if (name != timeline_name(t)) continue;
     timeline = t;
     return true;

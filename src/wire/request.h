@@ -24,9 +24,9 @@ struct Ping {};
 struct Message {
   std::string author, type, body;
   std::string key;      // "" for none
-  MessageId reply_to;   // zero for none
+  MessageId reply_to{}; // zero for none
   // Each name once. Topics begin with '#': the decoder adds it where the client left it out.
-  std::vector<std::string> mentions, topics, to;
+  std::vector<std::string> mentions{}, topics{}, to{};
 };
 struct Publish {
   std::vector<Message> messages;  // one, unless batch
@@ -53,7 +53,7 @@ struct Read {
   std::optional<Position> before, after;  // at most one
   uint32_t wait_ms = 0;                   // only with after or consumer
   bool stale_ok = false;
-  std::string consumer;                   // go on after this consumer's marker; "" for none
+  std::string consumer{};                 // go on after this consumer's marker; "" for none
 };
 struct Get {
   MessageId id;

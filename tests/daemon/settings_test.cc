@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/values.h"
+#include "base/values.h"
 
 using namespace canopy;
 using namespace canopy::daemon;
@@ -73,6 +73,8 @@ level = "debug")";
 }
 
 TEST_CASE("settings: a refusal names the key, the value and what would be right") {
+  const std::string retention =
+      "want a count, an age in whole seconds or both, such as \"10000\" or \"100000, 365d\", or \"\" for ever";
   struct Row {
     std::string toml, message;
   };
@@ -111,13 +113,15 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
       {"[fabric]\nseeds = [\"n2\"]",
        "canopy.toml:2: fabric.seeds = [ 'n2' ]: \"n2\": want tcp://HOST:PORT or ipc://PATH, such as \"tcp://127.0.0.1:7700\""},
       {"[tree]\nfanout = 1", "canopy.toml:2: tree.fanout = 1: want a number from 2 to 4096"},
-      {"[tree]\nmax_hops = 8", "canopy.toml:2: tree.max_hops = 8: not supported yet; want 16"},
+      {"[tree]\nmax_hops = 0", "canopy.toml:2: tree.max_hops = 0: want a number from 1 to 255"},
       {"[timeline]\ncapacity = 100001", "canopy.toml:2: timeline.capacity = 100001: want a number from 1 to 100000"},
       {"[timeline]\nactive_window = \"soon\"", "canopy.toml:2: timeline.active_window = 'soon': want a duration such as \"24h\" (ms, s, m, h, d)"},
-      {"[retention]\nsent = \"365d\"", "canopy.toml:2: retention.sent = '365d': not supported yet; want \"\""},
+      {"[retention]\nsent = \"1500ms\"", "canopy.toml:2: retention.sent = '1500ms': " + retention},
+      {"[retention]\nmentions = 0", "canopy.toml:2: retention.mentions = 0: " + retention},
+      {"[retention]\nreplies = \"0s\"", "canopy.toml:2: retention.replies = '0s': " + retention},
       {"[retention]\nstream = \"365d\"", "canopy.toml:2: retention.stream = '365d': not supported yet; want a count such as \"10000\""},
       {"[retention]\ntopic = \"1, 2\"",
-       "canopy.toml:2: retention.topic = '1, 2': want a count, an age or both, such as \"10000\" or \"100000, 365d\", or \"\" for ever"},
+       "canopy.toml:2: retention.topic = '1, 2': " + retention},
       {"[limits]\nbody_max = \"17MiB\"", "canopy.toml:2: limits.body_max = '17MiB': want a size from \"1B\" to \"16MiB\""},
       {"[log]\nlevel = \"loud\"", "canopy.toml:2: log.level = 'loud': want \"err\", \"warning\", \"notice\", \"info\" or \"debug\""},
       {"[listen]\nfeed = \"tcp://127.0.0.1:7700\"", "listen.feed = \"tcp://127.0.0.1:7700\": the same as listen.client; want one of its own"},
@@ -147,6 +151,16 @@ TEST_CASE("settings: every interface, IPv6 and ipc can be asked for") {
   CHECK(read("[node]\ninsecure = true\n[listen]\nclient = \"tcp://*:7700\"\nfeed = \"tcp://[::]:7701\""));
 }
 
+TEST_CASE("settings: how much of a list is kept and how far a forward goes can be said") {
+  const auto s = read("[tree]\nmax_hops = 3\n[retention]\nmentions = 5\nreplies = \"12h\"\ntopic = \"\"\nsent = \"100000, 365d\"");
+  REQUIRE(s);
+  CHECK(s->tree.max_hops == 3);
+  CHECK(s->retention.mentions == Retention{5, 0});
+  CHECK(s->retention.replies == Retention{0, 43'200});
+  CHECK(s->retention.topic == Retention{});
+  CHECK(s->retention.sent == Retention{100'000, 365 * 86'400});
+}
+
 TEST_CASE("settings: a second reading tells which keys differ and which of them wait for a restart") {
   const auto before = read(""), after = read("[log]\nlevel = \"info\"\n[tree]\nfanout = 8\n[retention]\ntopic = \"100000\"");
   REQUIRE(before);
@@ -174,6 +188,13 @@ TEST_CASE("settings: sizes, durations and retentions are read and shown alike") 
   CHECK(show_duration(Duration::of_s(90)) == "90s");
   CHECK(show_retention(*parse_retention("365d , 100000")) == "100000, 365d");
   CHECK(show_retention(*parse_retention("")) == "");
+  CHECK(parse_retention("12h") == Retention{0, 43'200});
+  CHECK(parse_retention("7,1m") == Retention{7, 60});
+  CHECK(parse_age("36600d") == age_s_max);
+  CHECK(!parse_age("1ms"));
+  CHECK(!parse_age("36601d"));
+  CHECK(!parse_retention("0"));
+  CHECK(!parse_retention("0d"));
   CHECK(!parse_retention("10,"));
   CHECK(!parse_retention("1d, 2d"));
 }

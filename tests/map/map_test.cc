@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 
 namespace canopy::map {
@@ -61,6 +62,10 @@ TEST_CASE("map: the record gives the map back, and a damaged, cut or newer one i
   BucketMap map = plan_fabric(fabric_id, settings(16), nodes({{"n1", 1000}, {"n2", 500}}));
   map.buckets[3].backups = {NodeIndex(map.buckets[3].primary == NodeIndex(0) ? 1 : 0)};
   map.buckets[3].epoch = Epoch(7);
+  map.settings.mentions = {0, 365 * 86'400};
+  map.settings.replies = {5, 6};
+  map.settings.topic = {7, 0};
+  map.settings.sent = {uint64_t{1} << 40, 1};
   const std::string record = encode_map(map);
   const auto back = decode_map(record);
   REQUIRE(back);
@@ -73,10 +78,25 @@ TEST_CASE("map: the record gives the map back, and a damaged, cut or newer one i
   }
   CHECK(!decode_map(record + "x"));
   std::string newer = record;
-  newer[0] = 2;
+  newer[0] = 3;
   const auto refused = decode_map(newer);
   REQUIRE(!refused);
-  CHECK(refused.error().message.find("version 2") != std::string::npos);
+  CHECK(refused.error().message.find("version 3") != std::string::npos);
+}
+
+TEST_CASE("map: a record of the first version is read with the retention that it knew nothing of") {
+  const BucketMap map = plan_fabric(fabric_id, settings(16), nodes({{"n1", 1000}}));
+  std::string record = encode_map(map);
+  std::string fields = record.substr(5, record.size() - 5 - 12);  // without 4 counts (2, 2, 3 and 1 bytes) and 4 ages
+  std::string old("\x01");
+  put_be32(old, static_cast<uint32_t>(hash64(fields)));
+  const auto back = decode_map(old + fields);
+  REQUIRE(back);
+  CHECK(*back == map);
+  old = "\x01";
+  fields = record.substr(5);
+  put_be32(old, static_cast<uint32_t>(hash64(fields)));
+  CHECK(!decode_map(old + fields));
 }
 
 TEST_CASE("map: a record that its checksum vouches for is still refused when it makes no sense") {
@@ -115,6 +135,11 @@ TEST_CASE("map: settings that differ are named with both values, and equal ones 
         "tree.fanout: 4 here, 64 there; limits.body_max: 1048576 here, 5 there");
   CHECK(difference("a=1\n", "a=1\nb=2\n") == "b: nothing here, 2 there");
   CHECK(difference("a=1\nb=2\n", "a=1\n") == "b: 2 here, nothing there");
+  here = there;
+  here.sent = {100'000, 365 * 86'400};
+  there.topic = {};
+  CHECK(difference(canonical(here), canonical(there)) ==
+        "retention.topic: 100000 here,  there; retention.sent: 100000, 365d here,  there");
   here = there;
   here.name = "x\ntree.fanout=1";
   CHECK(difference(canonical(here), canonical(there)) == "fabric.name: x\\ntree.fanout=1 here, canopy there");

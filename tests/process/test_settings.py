@@ -69,7 +69,7 @@ class Settings(unittest.TestCase):
             ("fabric.min_in_sync=2", "fabric.min_in_sync", "not supported yet"),
             ("store.durability=memory", "store.durability", "not supported yet"),
             ("store.durability=perhaps", "store.durability", "perhaps", "commit"),
-            ("retention.sent=5", "retention.sent", "not supported yet"),
+            ("retention.sent=0", "retention.sent", "count"),
             ("listen.metrics=127.0.0.1:7704", "listen.metrics", "not supported yet"),
             ("timeline.capacity=0", "timeline.capacity", "0"),
             ("limits.body_max=1TiB", "limits.body_max", "1TiB"),

@@ -11,7 +11,7 @@ std::string said(const Result<LinkFrame>& frame) { return frame ? "OK" : frame.e
 
 // A frame of one item, which is given as msgpack.
 std::string frame_of(std::string_view items, std::string_view bodies = "\x90") {
-  return std::string("\x97\x01\xc4\x00\x01\x02\x03", 7) + std::string(bodies) + std::string(items);
+  return std::string("\x97\x02\xc4\x00\x01\x02\x03", 7) + std::string(bodies) + std::string(items);
 }
 
 }  // namespace
@@ -35,8 +35,8 @@ TEST_CASE("wire: a message's record has the bytes that are written down") {
   CHECK(decoded->type == "t");
   CHECK(decoded->body == m.body);
   for (size_t n = 0; n < blob.size(); ++n) CHECK_FALSE(decode_message(blob.substr(0, n)).has_value());
-  CHECK(decode_message(blob + "x").error().message == "message record goes on after its body: 1 bytes");
-  CHECK(decode_message("\x02").error().message == "message record has version 2: this program knows 1");
+  CHECK(decode_message(blob + "x").error().message == "message record goes on after its last field: 1 bytes");
+  CHECK(decode_message("\x03").error().message == "message record has version 3: this program knows 1 and 2");
 }
 
 TEST_CASE("wire: a body's reference differs with a single bit") {
@@ -63,7 +63,7 @@ TEST_CASE("wire: letters have the bytes that are written down") {
     CHECK(encode_letter(letter) == c.bytes);
     for (size_t n = 0; n < c.bytes.size(); ++n) CHECK_FALSE(decode_letter(c.bytes.substr(0, n), letter));
     CHECK_FALSE(decode_letter(c.bytes + "x", letter));
-    for (const char wrong : {'\0', '\x04', '\xff'}) {
+    for (const char wrong : {'\0', '\x0e', '\xff'}) {
       std::string bytes = c.bytes;
       bytes[1] = wrong;
       CHECK_FALSE(decode_letter(bytes, letter));
@@ -134,9 +134,9 @@ TEST_CASE("wire: a frame that is wrong says where") {
       {"", "frame ends in the middle of a value"},
       {"\x05", "frame is a number: it must be a list"},
       {"\x90", "frame.version is missing"},
-      {"\x91\x02", "frame.version is 2: this program knows 1"},
-      {"\x97\x01\xc4\x01x\x01\x02\x03\x90\x90"s, "frame.fabric_id has not 16 bytes"},
-      {"\x98\x01\xc4\x00\x01\x02\x03\x90\x90\xc0"s, "frame.end is not there: 1 items too many"},
+      {"\x91\x01", "frame.version is 1: this program knows 2"},
+      {"\x97\x02\xc4\x01x\x01\x02\x03\x90\x90"s, "frame.fabric_id has not 16 bytes"},
+      {"\x98\x02\xc4\x00\x01\x02\x03\x90\x90\xc0"s, "frame.end is not there: 1 items too many"},
       {frame_of("\x91\x05"), "frame.items[0] is a number: it must be a list"},
       {frame_of("\x91\x91\x0e"), "frame.items[0].kind is 14: this program knows 1 to 13"},
       {frame_of("\x91\x91\x00"s), "frame.items[0].kind is 0: this program knows 1 to 13"},
@@ -147,15 +147,15 @@ TEST_CASE("wire: a frame that is wrong says where") {
       {frame_of("\x91\x94\x0a\x01\x02\xa1" "a"), "frame.items[0].last is missing"},
       {frame_of("\x91\x96\x0a\x01\x02\xa1" "a\x05\x06"), "frame.items[0].end is not there: 1 items too many"},
       {frame_of("\x91\x93\x04\x01\x91\x92\x00\xc4\x01x"s), "frame.items[0].not_taken[0].leaves has an odd number of bytes: a bucket takes 2"},
-      {frame_of("\x90", "\x91\xc4\x01x"), "frame.bodies[0] is wrong: message record has version 120: this program knows 1"},
-      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x01\x05\x06\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is not in the table of 0"},
-      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x03\x05\x06\xc0\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].kind is 3: this program knows 1 and 2"},
-      {frame_of("\x91\x95\x07\x01\xa1" "a\x95\x01\x02\x05\x06\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is given: a void number has none"},
-      {encode_frame(sample_frame({StreamLetter{BucketId(1), "a", other, {}}})), "frame.items[0].item[0].body has another id or hash than the item"},
+      {frame_of("\x90", "\x91\xc4\x01x"), "frame.bodies[0] is wrong: message record has version 120: this program knows 1 and 2"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x01\x05\x06\x00\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is not in the table of 0"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x05\x05\x06\xc0\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].kind is 5: this program knows 1 to 4"},
+      {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x02\x05\x06\x00\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is given: only a message has one"},
+      {encode_frame(sample_frame({StreamLetter{BucketId(1), "a", other, {}}})), "frame.items[0].item[0].body has another id or hash than what needs it"},
       {frame_of("\x91\x97\x05\x01\x02\x03\xa5HELLO\xc4\x00\xc0"s),
-       "frame.items[0].request is wrong: unknown verb 'HELLO': known are PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS"},
+       "frame.items[0].request is wrong: unknown verb 'HELLO': known are PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS, THREAD, RETRACT, DELETE, MARK, RETAIN, ALIAS, FORWARD"},
       {frame_of("\x91\x96\x06\x01\xc2\x03\xa4PING\xc4\x01\x80"s), "frame.items[0].reply is wrong: reply does not fit: node is missing: PING needs text"},
-      {frame_of("\x91\x98\x08\x01\x02\x03\x04\x05\x06\xc4\x01x"s), "frame.items[0].letter is no letter that this program knows"},
+      {frame_of("\x91\x99\x08\x01\x02\x03\x04\x05\x06\xc4\x01x\xc0"s), "frame.items[0].letter is no letter that this program knows"},
   };
   for (const Case& c : cases) CHECK(said(decode_frame(c.bytes)) == c.said);
 }
@@ -164,19 +164,19 @@ TEST_CASE("wire: a route may be nested as deep as it may be, and no deeper") {
   CHECK(decode_frame(encode_frame(sample_frame({StreamLetter{BucketId(1), "a", sample_item(1, "x"), sample_route(16)}}))).has_value());
   std::string route = std::string("\x93\x01\xc4\x00\x90", 5);
   for (int i = 1; i < 17; ++i) route = std::string("\x93\x01\xc4\x00\x91", 5) + route;
-  const std::string head("\x91\x95\x07\x01\xa1" "a\x95\x01\x02\x05\x06\xc0", 12);
+  const std::string head("\x91\x95\x07\x01\xa1" "a\x97\x01\x02\x05\x06\xc0\x00\x00", 14);
   const auto frame = decode_frame(frame_of(head + route));
   REQUIRE_FALSE(frame.has_value());
   CHECK(frame.error().message.find("node is nested deeper than 16") != std::string::npos);
 }
 
 TEST_CASE("wire: a hello of a later protocol is read as far as it is known") {
-  std::string bytes = encode_frame(sample_frame({Hello{2, "", "n1", 1, 0, 0, "", "", "", "", "", 1000}}));
+  std::string bytes = encode_frame(sample_frame({Hello{link_protocol_version + 1, "", "n1", 1, 0, 0, "", "", "", "", "", 1000}}));
   const size_t at = bytes.find('\x9d');  // 13 items: the kind and 12 fields
   REQUIRE(at != std::string::npos);
   bytes[at] = '\x9e';
   bytes += "\xa5later";
   CHECK(decode_frame(bytes).has_value());
-  bytes[at + 2] = 1;
+  bytes[at + 2] = static_cast<char>(link_protocol_version);
   CHECK_FALSE(decode_frame(bytes).has_value());
 }

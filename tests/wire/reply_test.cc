@@ -79,10 +79,10 @@ TEST_CASE("wire: a client sees the results that the protocol's table promises") 
         R"(OK {"active":2,"pending":1,"failed":[[1,"BUSY"]]})");
   CHECK(json(UnfollowResult{{false}, false}) == R"(OK {"removed":false})");
   CHECK(json(UnfollowResult{{false, true, busy}, true}) == R"(OK {"removed":1,"failed":[[2,"BUSY"]]})");
-  CHECK(json(ReadResult{{TimelinePage{{plain}, std::nullopt, false, {}}}, false}) ==
+  CHECK(json(ReadResult{{TimelinePage{{plain}, std::nullopt, std::nullopt, false, {}}}, false}) ==
         R"(OK {"entries":[{"position":7,"id":"5","author":"alice","time":1700000000000,"body":"hi"}],"next":null,"unread":null,"truncated":false,"incomplete":[]})");
-  CHECK(json(ReadResult{{TimelinePage{{}, Position(3), true, {"carol"}}, busy}, true}) ==
-        R"(OK {"results":[{"entries":[],"next":3,"unread":null,"truncated":true,"incomplete":["carol"]},{"code":"BUSY","message":"full","retry_after_ms":250}]})");
+  CHECK(json(ReadResult{{TimelinePage{{}, Position(3), 0, true, {"carol"}}, busy}, true}) ==
+        R"(OK {"results":[{"entries":[],"next":3,"unread":0,"truncated":true,"incomplete":["carol"]},{"code":"BUSY","message":"full","retry_after_ms":250}]})");
   CHECK(json(GetResult{bytes}) == R"(OK {"position":8,"id":"6","author":"alice","time":1700000000000,"type":"raw","body_base64":"/w=="})");
   CHECK(json(NamesResult{{"bob"}, 5, 2}) == R"(OK {"names":["bob"],"next":5,"count":2})");
   CHECK(json(StatusResult{{{"node", {{"name", std::string("n1")}, {"x", uint64_t{5}}}}, {"store", {}}}}) ==

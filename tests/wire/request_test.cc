@@ -70,6 +70,68 @@ TEST_CASE("wire: a request's fields and their defaults arrive") {
   CHECK(std::get<Publish>(*r).messages.at(0).author == "alice");
 }
 
+TEST_CASE("wire: names of a message are taken once each, in their order, and topics with their '#'") {
+  const auto r = decode({"PUBLISH", R"({"author": "a", "reply_to": "7", "mentions": ["c", "b", "c"], "topics": ["x", "#y", "#x", "##"], "to": ["b", "b"]})", "hi"});
+  REQUIRE_MESSAGE(r.has_value(), said(r));
+  const Message& m = std::get<Publish>(*r).messages.at(0);
+  CHECK(m.reply_to == MessageId(7));
+  CHECK(m.mentions == std::vector<std::string>{"c", "b"});
+  CHECK(m.topics == std::vector<std::string>{"#x", "#y", "##"});
+  CHECK(m.to == std::vector<std::string>{"b"});
+  const auto inside = decode({"PUBLISH", R"({"messages": [{"author": "a", "body": "", "topics": ["x", "#x"]}]})"});
+  REQUIRE_MESSAGE(inside.has_value(), said(inside));
+  CHECK(std::get<Publish>(*inside).messages.at(0).topics == std::vector<std::string>{"#x"});
+  const std::string widest = R"({"author": "a", "topics": [")" + name200.substr(1) + "\"]}";
+  CHECK(said(decode({"PUBLISH", widest, ""})) == "OK");
+}
+
+TEST_CASE("wire: the fields of the message graph's requests and their defaults arrive") {
+  auto r = decode({"MARK", R"({"entity": "bob", "position": 5})"});
+  REQUIRE(r.has_value());
+  CHECK(std::get<Mark>(*r).timeline == Timeline::home);
+  CHECK(std::get<Mark>(*r).position == Position(5));
+  CHECK(std::get<Mark>(*r).consumer.empty());
+
+  r = decode({"THREAD", R"({"id": "5"})"});
+  REQUIRE(r.has_value());
+  CHECK(std::get<Thread>(*r).id == MessageId(5));
+  CHECK(std::get<Thread>(*r).limit == 50);
+  CHECK(std::get<Thread>(*r).after.zero());
+
+  r = decode({"READ", R"({"entity": "bob", "timeline": "replies", "consumer": "mailer", "wait_ms": 5})"});
+  REQUIRE_MESSAGE(r.has_value(), said(r));
+  CHECK(std::get<Read>(*r).timeline == Timeline::replies);
+  CHECK(std::get<Read>(*r).consumer == "mailer");
+
+  r = decode({"FORWARD", R"({"from": "a", "to": "b"})"});
+  REQUIRE(r.has_value());
+  CHECK_FALSE(std::get<Forwarding>(*r).off);
+
+  struct Case {
+    std::string fields;
+    std::optional<uint64_t> count, age_s;
+  };
+  const Case cases[] = {
+      {"", {}, {}},
+      {R"(, "count": 0)", 0, {}},
+      {R"(, "count": 9007199254740991, "age": null)", (uint64_t{1} << 53) - 1, {}},
+      {R"(, "age": "365d")", {}, 365 * 86'400},
+      {R"(, "age": "12h")", {}, 43'200},
+      {R"(, "age": "2m")", {}, 120},
+      {R"(, "age": "30s")", {}, 30},
+      {R"(, "age": "3000ms")", {}, 3},
+      {R"(, "age": 3162240000, "count": 1)", 1, 3'162'240'000},
+      {R"(, "age": 0)", {}, 0},
+  };
+  for (const Case& c : cases) {
+    r = decode({"RETAIN", R"({"entity": "a", "timeline": "topic")" + c.fields + "}"});
+    REQUIRE_MESSAGE(r.has_value(), said(r));
+    CHECK(std::get<Retain>(*r).timeline == Timeline::topic);
+    CHECK(std::get<Retain>(*r).count == c.count);
+    CHECK(std::get<Retain>(*r).age_s == c.age_s);
+  }
+}
+
 TEST_CASE("wire: what may be given in more than one way is taken in each") {
   const std::vector<std::vector<std::string_view>> taken{
       {"PING"},
@@ -104,13 +166,16 @@ TEST_CASE("wire: a bad request names the field and what would be right") {
     std::string said;
   };
   const std::string long_name = R"({"entity": ")" + name201 + "\"}";
-  const std::string known_verbs = "PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS";
+  const std::string known_verbs = "PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS, "
+                                  "THREAD, RETRACT, DELETE, MARK, RETAIN, ALIAS, FORWARD";
+  const std::string long_topic = R"({"author": "a", "topics": [")" + name200 + "\"]}";  // 201 with its '#'
+  const std::string age = "a duration in whole seconds such as \"365d\" (s, m, h, d) or a number of seconds, at most 3162240000";
   const std::vector<Case> cases{
       {{}, "BAD_REQUEST: request has no frames: it must be verb [args [body]]"},
       {{"HELLO"}, "UNKNOWN_VERB: unknown verb 'HELLO': known are " + known_verbs},
       {{std::string_view("pi\nng\0\xff", 7)}, "UNKNOWN_VERB: unknown verb 'pi\\x0ang\\x00\\xff': known are " + known_verbs},
       {{"X.LEAVES", R"({"entity": "a"})"}, "UNKNOWN_VERB: unknown verb 'X.LEAVES': known are " + known_verbs},
-      {{"THREAD"}, "UNKNOWN_VERB: THREAD is not supported yet"},
+      {{"TRACE"}, "UNKNOWN_VERB: TRACE is not supported yet"},
       {{"NODE.DRAIN"}, "UNKNOWN_VERB: NODE.DRAIN is not supported yet"},
       {{"SUBSCRIBE", "{}", "x", "y"}, "UNKNOWN_VERB: SUBSCRIBE is not supported yet"},
       {{"PING", "", "", ""}, "BAD_REQUEST: request has 4 frames: it must be verb [args [body]]"},
@@ -126,7 +191,7 @@ TEST_CASE("wire: a bad request names the field and what would be right") {
       {{"FOLLOW", R"({"follower": 5, "author": "b"})"}, "BAD_REQUEST: follower is a number: it must be a name"},
       {{"FOLLOW", R"({"follower": "", "author": "b"})"}, "BAD_REQUEST: follower is empty: a name has 1 to 200 bytes"},
       {{"FOLLOW", R"({"follower": "a\u0000", "author": "b"})"}, "BAD_REQUEST: follower has a control character: a name must have none"},
-      {{"FOLLOW", R"({"follower": "a", "author": "b", "backfill": 5})"}, "BAD_REQUEST: backfill is not supported yet"},
+      {{"FOLLOW", R"({"follower": "a", "author": "b", "backfill": 1001})"}, "BAD_REQUEST: backfill is 1001: it must be 0 to 1000"},
       {{"FOLLOW", R"({"follower": "a", "author": "b", "wait_ms": 60001})"}, "BAD_REQUEST: wait_ms is 60001: it must be 0 to 60000"},
       {{"FOLLOW", R"({"follower": "a", "author": "b", "wait_ms": -1})"}, "BAD_REQUEST: wait_ms is a negative number: it must be 0 to 60000"},
       {{"FOLLOW", R"({"follower": "a", "pairs": []})"}, "BAD_REQUEST: follower is given beside pairs: it must be one or the other"},
@@ -145,10 +210,11 @@ TEST_CASE("wire: a bad request names the field and what would be right") {
       {{"READ", R"({"entity": "a", "limit": 5.5})"}, "BAD_REQUEST: limit is a fraction: it must be 1 to 1000"},
       {{"READ", R"({"entity": "a", "after": 9007199254740992})"}, "BAD_REQUEST: after is 9007199254740992: it must be 0 to 9007199254740991"},
       {{"READ", R"({"entity": "a", "after": 1, "before": 2})"}, "BAD_REQUEST: before is given beside after: it must be one or the other"},
-      {{"READ", R"({"entity": "a", "wait_ms": 2})"}, "BAD_REQUEST: wait_ms is given without after: it must come with after"},
-      {{"READ", R"({"entity": "a", "timeline": "mentions"})"}, "BAD_REQUEST: timeline is 'mentions': it is not supported yet"},
-      {{"READ", R"({"entity": "a", "timeline": "hme"})"}, "BAD_REQUEST: timeline is 'hme': it must be home or sent"},
-      {{"READ", R"({"entity": "a", "consumer": "c"})"}, "BAD_REQUEST: consumer is not supported yet"},
+      {{"READ", R"({"entity": "a", "wait_ms": 2})"}, "BAD_REQUEST: wait_ms is given without after: it must come with after or consumer"},
+      {{"READ", R"({"entity": "a", "timeline": "hme"})"}, "BAD_REQUEST: timeline is 'hme': it must be home, sent, mentions, replies or topic"},
+      {{"READ", R"({"entity": "a", "consumer": ""})"}, "BAD_REQUEST: consumer is empty: a name has 1 to 200 bytes"},
+      {{"READ", R"({"entity": "a", "consumer": "c", "after": 1})"}, "BAD_REQUEST: consumer is given beside after: it must be one or the other"},
+      {{"READ", R"({"entity": "a", "consumer": "c", "before": 1})"}, "BAD_REQUEST: consumer is given beside before: it must be one or the other"},
       {{"READ", R"({"entity": "a", "stale_ok": 1})"}, "BAD_REQUEST: stale_ok is a number: it must be true or false"},
       {{"READ", R"({"entity": "a", "entity": "b"})"}, "BAD_REQUEST: args has the field 'entity' twice"},
       {{"GET", "{}"}, "BAD_REQUEST: id is missing: GET needs a message id"},
@@ -166,10 +232,42 @@ TEST_CASE("wire: a bad request names the field and what would be right") {
       {{"PUBLISH", R"({"author": "a", "body": {}})"}, "BAD_REQUEST: body is a map: it must be text (or body_base64)"},
       {{"PUBLISH", R"({"author": "a", "key": ""})", "x"}, "BAD_REQUEST: key has 0 bytes: it must have 1 to 200 bytes"},
       {{"PUBLISH", R"({"author": "a", "type": "a\u0085b"})", "x"}, "BAD_REQUEST: type has a control character: it must have none"},
-      {{"PUBLISH", R"({"author": "a", "reply_to": "5"})", "x"}, "BAD_REQUEST: reply_to is not supported yet"},
-      {{"PUBLISH", R"({"author": "a", "mentions": ["b"]})", "x"}, "BAD_REQUEST: mentions is not supported yet"},
-      {{"PUBLISH", R"({"author": "a", "topics": ["b"]})", "x"}, "BAD_REQUEST: topics is not supported yet"},
-      {{"PUBLISH", R"({"author": "a", "to": ["b"]})", "x"}, "BAD_REQUEST: to is not supported yet"},
+      {{"PUBLISH", R"({"author": "a", "reply_to": "0"})", "x"}, "BAD_REQUEST: reply_to is 0: it must be the id of a message"},
+      {{"PUBLISH", R"({"author": "a", "reply_to": "x"})", "x"}, "BAD_REQUEST: reply_to is 'x': it must be a message id, decimal digits of 64 bits"},
+      {{"PUBLISH", R"({"author": "a", "mentions": "b"})", "x"}, "BAD_REQUEST: mentions is text: it must be a list of at most 64"},
+      {{"PUBLISH", R"({"author": "a", "mentions": ["b", ""]})", "x"}, "BAD_REQUEST: mentions[1] is empty: a name has 1 to 200 bytes"},
+      {{"PUBLISH", R"({"author": "a", "topics": ["b", 5]})", "x"}, "BAD_REQUEST: topics[1] is a number: it must be a name"},
+      {{"PUBLISH", R"({"author": "a", "topics": [""]})", "x"}, "BAD_REQUEST: topics[0] is empty: a name has 1 to 200 bytes"},
+      {{"PUBLISH", long_topic, "x"}, "BAD_REQUEST: topics[0] has 201 bytes: a name has 1 to 200"},
+      {{"PUBLISH", R"({"author": "a", "to": {}})", "x"}, "BAD_REQUEST: to is a map: it must be a list of at most 64"},
+      {{"PUBLISH", R"({"messages": [{"author": "a", "body": "x", "to": ["a\u0000"]}]})"},
+       "BAD_REQUEST: messages[0].to[0] has a control character: a name must have none"},
+      {{"PUBLISH", R"({"messages": [{"author": "a", "body": "x", "reply_to": "0"}]})"},
+       "BAD_REQUEST: messages[0].reply_to is 0: it must be the id of a message"},
+      {{"PUBLISH", R"({"messages": [], "to": ["b"]})"}, "BAD_REQUEST: to is given beside messages: it must stand inside them"},
+      {{"THREAD"}, "BAD_REQUEST: id is missing: THREAD needs a message id"},
+      {{"THREAD", R"({"id": "5", "limit": 1001})"}, "BAD_REQUEST: limit is 1001: it must be 1 to 1000"},
+      {{"THREAD", R"({"id": "5", "before": 1})"}, "BAD_REQUEST: unknown field 'before' in THREAD: known are id, limit, after"},
+      {{"RETRACT", R"({"id": "5"})"}, "BAD_REQUEST: author is missing: RETRACT needs a name"},
+      {{"RETRACT", R"({"author": "a"})"}, "BAD_REQUEST: id is missing: RETRACT needs a message id"},
+      {{"DELETE"}, "BAD_REQUEST: entity is missing: DELETE needs a name"},
+      {{"MARK", R"({"entity": "a"})"}, "BAD_REQUEST: position is missing: MARK needs a number"},
+      {{"MARK", R"({"entity": "a", "position": 9007199254740992})"}, "BAD_REQUEST: position is 9007199254740992: it must be 0 to 9007199254740991"},
+      {{"MARK", R"({"entity": "a", "position": 1, "timeline": "x"})"}, "BAD_REQUEST: timeline is 'x': it must be home, sent, mentions, replies or topic"},
+      {{"MARK", R"({"entity": "a", "position": 1, "consumer": ""})"}, "BAD_REQUEST: consumer is empty: a name has 1 to 200 bytes"},
+      {{"RETAIN", R"({"entity": "a"})"}, "BAD_REQUEST: timeline is missing: RETAIN needs a timeline"},
+      {{"RETAIN", R"({"entity": "a", "timeline": "home"})"},
+       "BAD_REQUEST: timeline is home, which timeline.capacity bounds: it must be sent, mentions, replies or topic"},
+      {{"RETAIN", R"({"entity": "a", "timeline": "sent", "count": "5"})"}, "BAD_REQUEST: count is text: it must be 0 to 9007199254740991"},
+      {{"RETAIN", R"({"entity": "a", "timeline": "sent", "age": "soon"})"}, "BAD_REQUEST: age is 'soon': it must be " + age},
+      {{"RETAIN", R"({"entity": "a", "timeline": "sent", "age": "1500ms"})"}, "BAD_REQUEST: age is '1500ms': it must be " + age},
+      {{"RETAIN", R"({"entity": "a", "timeline": "sent", "age": 3162240001})"}, "BAD_REQUEST: age is 3162240001: it must be " + age},
+      {{"RETAIN", R"({"entity": "a", "timeline": "sent", "age": []})"}, "BAD_REQUEST: age is a list: it must be " + age},
+      {{"ALIAS", R"({"entity": "a"})"}, "BAD_REQUEST: alias is missing: ALIAS needs a name"},
+      {{"ALIAS", R"({"entity": "a", "alias": "a"})"}, "BAD_REQUEST: alias is the entity itself: it must be another name"},
+      {{"FORWARD", R"({"from": "a"})"}, "BAD_REQUEST: to is missing: FORWARD needs a name"},
+      {{"FORWARD", R"({"from": "a", "to": "a"})"}, "BAD_REQUEST: to is the same as from: it must be another entity"},
+      {{"FORWARD", R"({"from": "a", "to": "b", "off": 1})"}, "BAD_REQUEST: off is a number: it must be true or false"},
       {{"PUBLISH", R"({"author": "a", "messages": []})"}, "BAD_REQUEST: author is given beside messages: it must stand inside them"},
       {{"PUBLISH", R"({"messages": []})", "x"}, "BAD_REQUEST: body is given as a frame beside messages: it must stand inside them"},
       {{"PUBLISH", R"({"messages": [{"author": "a", "body": "x"}, {"author": "a"}]})"},
@@ -208,6 +306,17 @@ TEST_CASE("wire: what is too large or too many is refused with its bound") {
   read.batch = true;
   read.entities.assign(limits::batch_entities_max + 1, "a");
   CHECK(said(decode(views(encode_request(read, Encoding::json)))) == "TOO_LARGE: entities has 1001 items: it must be a list of at most 1000");
+
+  for (const std::string_view list_field : {"mentions", "topics", "to"}) {
+    const auto args = [&](size_t names) {
+      std::string list;
+      for (size_t i = 0; i < names; ++i) list += i == 0 ? "\"a\"" : ", \"a\"";
+      return R"({"author": "a", ")" + std::string(list_field) + "\": [" + list + "]}";
+    };
+    CHECK(said(decode({"PUBLISH", args(limits::mentions_max), "x"})) == "OK");
+    CHECK(said(decode({"PUBLISH", args(limits::mentions_max + 1), "x"})) ==
+          "TOO_LARGE: " + std::string(list_field) + " has 65 items: it must be a list of at most 64");
+  }
 
   const std::string padded = "{" + std::string(limits::args_bytes_max, ' ') + "}";
   CHECK(said(decode({"PING", padded})) == "TOO_LARGE: args has 4194306 bytes: it must be at most 4194304");

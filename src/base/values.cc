@@ -1,10 +1,10 @@
-#include "daemon/values.h"
+#include "base/values.h"
 
 #include <array>
 #include <charconv>
 #include <utility>
 
-namespace canopy::daemon {
+namespace canopy {
 namespace {
 
 using Unit = std::pair<std::string_view, int64_t>;
@@ -14,7 +14,8 @@ constexpr std::array<Unit, 5> size_units{
     {{"TiB", int64_t{1} << 40}, {"GiB", int64_t{1} << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}};
 constexpr std::array<Unit, 5> time_units{
     {{"d", 86'400'000'000}, {"h", 3'600'000'000}, {"m", 60'000'000}, {"s", 1'000'000}, {"ms", 1000}}};
-constexpr int64_t age_max_us = 100LL * 366 * 86'400'000'000;
+constexpr int64_t second_us = 1'000'000;
+constexpr int64_t age_max_us = static_cast<int64_t>(age_s_max) * second_us;
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
@@ -72,18 +73,24 @@ std::optional<Duration> parse_duration(std::string_view text) {
 
 std::string show_duration(Duration duration) { return show(duration.us, time_units); }
 
+std::optional<uint64_t> parse_age(std::string_view text) {
+  const auto age = parse_duration(text);
+  if (!age || age->us % second_us != 0) return std::nullopt;
+  return static_cast<uint64_t>(age->us / second_us);
+}
+
 std::optional<Retention> parse_retention(std::string_view text) {
   Retention retention;
   if (trim(text).empty()) return retention;
   while (true) {
     const size_t comma = text.find(',');
     std::string_view part = trim(text.substr(0, comma));
-    if (const auto age = parse_duration(part)) {
-      if (retention.age) return std::nullopt;
-      retention.age = age;
+    if (const auto age = parse_age(part)) {
+      if (*age == 0 || retention.age_s != 0) return std::nullopt;
+      retention.age_s = *age;
     } else {
       const auto count = take_number(part);
-      if (!count || !part.empty() || retention.count) return std::nullopt;
+      if (!count || *count == 0 || !part.empty() || retention.count != 0) return std::nullopt;
       retention.count = static_cast<uint64_t>(*count);
     }
     if (comma == std::string_view::npos) return retention;
@@ -93,9 +100,10 @@ std::optional<Retention> parse_retention(std::string_view text) {
 
 std::string show_retention(const Retention& retention) {
   std::string text;
-  if (retention.count) text = std::to_string(*retention.count);
-  if (retention.age) text += (text.empty() ? "" : ", ") + show_duration(*retention.age);
+  if (retention.count != 0) text = std::to_string(retention.count);
+  if (retention.age_s != 0)
+    text += (text.empty() ? "" : ", ") + show_duration(Duration::of_s(static_cast<int64_t>(retention.age_s)));
   return text;
 }
 
-}  // namespace canopy::daemon
+}  // namespace canopy
