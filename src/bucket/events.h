@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -78,11 +79,12 @@ struct Delivered {
   uint64_t ticket = 0;
   std::vector<BucketId> not_taken;
 };
-struct Feed {              // a live entry, or (entry.message null) a beat with the newest position
+struct Feed {              // a live entry, a retraction, or (neither set) a beat with the newest position
   wire::Timeline timeline = wire::Timeline::home;
   std::string entity;
   wire::Entry entry;
   Position prev;
+  std::optional<MessageId> retracted = std::nullopt;
 };
 struct Report {            // for STATUS and metrics, about once a second
   wire::StatusSection section;

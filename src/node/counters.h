@@ -12,6 +12,7 @@ struct Counters {
   // front
   uint64_t requests = 0, requests_refused = 0, replies = 0, replies_error = 0;
   uint64_t requests_timed_out = 0, requests_outcome_unknown = 0;
+  uint64_t requests_moved = 0;      // parts that named an alias and went on under the first name
   uint64_t forwards_sent = 0, forwards_taken = 0, forwards_not_owner = 0, forwards_repeated = 0;
   uint64_t answers_late = 0;
   // ingest

@@ -40,9 +40,12 @@ void Feeds::tell(const Feed& feed, bool present, Output& out) {
 void Feeds::on_feed(shard::Feed feed, Output& out) {
   if (!feeds_.contains(wire::feed_topic(feed.timeline, feed.entity))) return;  // the last one has just gone
   ++counters_.feed_frames;
-  out.feed.push_back(feed.entry.message == nullptr
-                         ? wire::encode_feed_beat(feed.timeline, feed.entity, feed.entry.position)
-                         : wire::encode_feed_entry(feed.timeline, feed.entity, feed.entry, feed.prev));
+  if (feed.retracted)
+    out.feed.push_back(wire::encode_feed_retraction(feed.timeline, feed.entity, *feed.retracted));
+  else if (feed.entry.message == nullptr)
+    out.feed.push_back(wire::encode_feed_beat(feed.timeline, feed.entity, feed.entry.position));
+  else
+    out.feed.push_back(wire::encode_feed_entry(feed.timeline, feed.entity, feed.entry, feed.prev));
 }
 
 }  // namespace canopy::node

@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t overhead = 64;
 
-size_t message_bytes(const wire::StreamItem& item) { return overhead + (item.message ? item.message->size() : 0); }
+size_t blob_bytes(const Blob& blob) { return overhead + (blob ? blob->size() : 0); }
 
 size_t route_bytes(const wire::Route& route) {
   size_t bytes = 8 + 3 * route.leaves.size();
@@ -20,8 +20,7 @@ struct RequestBytes {
   size_t operator()(const Other&) const { return overhead + limits::name_bytes_max; }
   size_t operator()(const wire::Publish& publish) const {
     size_t bytes = 0;
-    for (const wire::Message& message : publish.messages)
-      bytes += overhead + message.author.size() + message.type.size() + message.key.size() + message.body.size();
+    for (const wire::Message& message : publish.messages) bytes += message_bytes(message);
     return bytes;
   }
   template <class Pairs>
@@ -43,14 +42,18 @@ struct ReplyBytes {
   template <class Other>
   size_t operator()(const Other&) const { return overhead + limits::name_bytes_max; }
   size_t operator()(const wire::PublishResult& result) const { return overhead * (1 + result.results.size()); }
-  size_t operator()(const wire::GetResult& get) const {
-    return overhead + (get.entry.message ? get.entry.message->size() : 0);
+  size_t operator()(const wire::GetResult& get) const { return blob_bytes(get.entry.message); }
+  size_t operator()(const wire::ThreadResult& thread) const {
+    size_t bytes = blob_bytes(thread.message.message);
+    for (const wire::Entry& entry : thread.replies) bytes += blob_bytes(entry.message);
+    return bytes;
   }
+  size_t operator()(const wire::Moved& moved) const { return overhead + std::visit(RequestBytes{}, moved.again); }
   size_t operator()(const wire::ReadResult& read) const {
     size_t bytes = overhead;
     for (const auto& one : read.pages) {
       if (const auto* page = std::get_if<wire::TimelinePage>(&one))
-        for (const wire::Entry& entry : page->entries) bytes += overhead + (entry.message ? entry.message->size() : 0);
+        for (const wire::Entry& entry : page->entries) bytes += blob_bytes(entry.message);
     }
     return bytes;
   }
@@ -63,6 +66,14 @@ struct ReplyBytes {
   size_t operator()(const wire::LeafResult& leaf) const { return of_names(leaf.names); }
 };
 
+struct LetterBytes {
+  template <class Other>
+  size_t operator()(const Other& letter) const {
+    if constexpr (requires { letter.message; }) return overhead + limits::name_bytes_max + blob_bytes(letter.message);
+    return overhead + limits::name_bytes_max;
+  }
+};
+
 struct ItemBytes {
   template <class Other>
   size_t operator()(const Other&) const { return overhead; }
@@ -71,16 +82,24 @@ struct ItemBytes {
   size_t operator()(const wire::Forward& forward) const { return overhead + std::visit(RequestBytes{}, forward.body); }
   size_t operator()(const wire::ForwardReply& reply) const { return overhead + std::visit(ReplyBytes{}, reply.body); }
   size_t operator()(const wire::StreamLetter& letter) const {
-    return letter.reflector.size() + message_bytes(letter.item) + route_bytes(letter.route);
+    return letter.reflector.size() + blob_bytes(letter.item.message) + route_bytes(letter.route);
   }
+  size_t operator()(const wire::ChannelLetter& letter) const { return overhead + std::visit(LetterBytes{}, letter.letter); }
   size_t operator()(const wire::Fetched& fetched) const {
     size_t bytes = overhead + fetched.reflector.size();
-    for (const wire::StreamItem& item : fetched.items) bytes += message_bytes(item);
+    for (const wire::StreamItem& item : fetched.items) bytes += blob_bytes(item.message);
     return bytes;
   }
 };
 
 }  // namespace
+
+size_t message_bytes(const wire::Message& message) {
+  size_t bytes = 2 * overhead + message.author.size() + message.type.size() + message.key.size() + message.body.size();
+  for (const auto* names : {&message.mentions, &message.topics, &message.to})
+    for (const std::string& name : *names) bytes += overhead + name.size();
+  return bytes;
+}
 
 size_t item_bytes(const wire::LinkItem& item) { return std::visit(ItemBytes{}, item); }
 

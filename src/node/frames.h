@@ -16,7 +16,8 @@ constexpr size_t peer_buffer_bytes_max = 64u << 20;  // gathered for one peer an
 static_assert(peer_buffer_bytes_max >= 2 * (limits::body_bytes_max + limits::args_bytes_max),
               "the largest request must pass beside others");
 
-// Returns about how many bytes an item takes in a frame.
+// Return about how many bytes a message of a request takes in memory, and an item in a frame.
+size_t message_bytes(const wire::Message& message);
 size_t item_bytes(const wire::LinkItem& item);
 
 class Frames {

@@ -1,10 +1,15 @@
 #include "node/front.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/assert.h"
 #include "base/limits.h"
 #include "node/answers.h"
+#include "node/errors.h"
+#include "node/leaf_survey.h"
+#include "node/lookup_survey.h"
+#include "node/thread_survey.h"
 
 namespace canopy::node {
 namespace {
@@ -18,10 +23,29 @@ Instant deadline_of(Now now, const wire::Request& request) {
 
 // The bucket of a request that one bucket answers whole; nothing for one that has parts.
 std::optional<BucketId> bucket_of_request(const map::BucketMap& map, const wire::Request& request) {
-  if (const auto* get = std::get_if<wire::Get>(&request)) return get->id.bucket();
-  if (const auto* following = std::get_if<wire::Following>(&request)) return map.bucket_of(following->entity);
-  if (const auto* leaves = std::get_if<wire::Leaves>(&request)) return map.bucket_of(leaves->entity);
-  if (const auto* leaf = std::get_if<wire::Leaf>(&request)) return leaf->bucket;
+  return std::visit(
+      [&](const auto& one) -> std::optional<BucketId> {
+        using One = std::decay_t<decltype(one)>;
+        constexpr bool by_id = std::is_same_v<One, wire::Get> || std::is_same_v<One, wire::Thread>;
+        constexpr bool by_entity = std::is_same_v<One, wire::Following> || std::is_same_v<One, wire::Leaves> ||
+                                   std::is_same_v<One, wire::Lookup> || std::is_same_v<One, wire::Delete> ||
+                                   std::is_same_v<One, wire::Mark> || std::is_same_v<One, wire::Retain> ||
+                                   std::is_same_v<One, wire::Alias>;
+        if constexpr (by_id) return one.id.bucket();
+        else if constexpr (by_entity) return map.bucket_of(one.entity);
+        else if constexpr (std::is_same_v<One, wire::Leaf>) return one.bucket;
+        else if constexpr (std::is_same_v<One, wire::Retract>) return map.bucket_of(one.author);
+        else if constexpr (std::is_same_v<One, wire::Forwarding>) return map.bucket_of(one.to);
+        else return std::nullopt;
+      },
+      request);
+}
+
+// The message that a request is about, if it names one.
+std::optional<MessageId> message_of(const wire::Request& request) {
+  if (const auto* get = std::get_if<wire::Get>(&request)) return get->id;
+  if (const auto* thread = std::get_if<wire::Thread>(&request)) return thread->id;
+  if (const auto* retract = std::get_if<wire::Retract>(&request)) return retract->id;
   return std::nullopt;
 }
 
@@ -93,16 +117,16 @@ void Front::on_client(Now now, std::vector<std::string> route, const std::vector
   if (bytes_in_flight_ > 0 && bytes_in_flight_ + bytes > limits::request_bytes_in_flight_max)
     return refuse({Code::busy, "too many bytes of requests are in flight at this node", 100});
   const Instant deadline = deadline_of(now, *request);
-  begin(now, Request{std::move(route), encoding, deadline, bytes, 0, std::nullopt, {}, nullptr}, std::move(*request), out);
+  begin(now, Request{std::move(route), encoding, deadline, bytes, request->index(), 0, std::nullopt, nullptr, {}},
+        std::move(*request), out);
   settle(now, out);
 }
 
 std::optional<wire::Reply> Front::answer_here(const wire::Request& request) {
   if (std::holds_alternative<wire::Ping>(request)) return answer_ping(options_, place_);
-  if (const auto* lookup = std::get_if<wire::Lookup>(&request)) return answer_lookup(place_, *lookup);
   if (const auto* map = std::get_if<wire::Map>(&request)) return answer_map(place_, links_, *map);
-  if (const auto* get = std::get_if<wire::Get>(&request); get != nullptr && !place_.exists(get->id.bucket()))
-    return Error{Code::not_found, "id: there is no message " + std::to_string(get->id.packed()), 0};
+  if (const auto id = message_of(request); id && !place_.exists(id->bucket()))
+    return Error{Code::not_found, "id: there is no message " + std::to_string(id->packed()), 0};
   if (const auto* tree = std::get_if<wire::Tree>(&request); tree != nullptr && tree->fanout == 1)
     return Error{Code::bad_request, "fanout: a reflector has at least 2 children, 1 was given", 0};
   return std::nullopt;
@@ -114,59 +138,78 @@ uint64_t Front::keep(Request client) {
   return last_number_;
 }
 
+std::unique_ptr<Survey> Front::survey_of(const wire::Request& request) const {
+  if (const auto* followers = std::get_if<wire::Followers>(&request)) return std::make_unique<LeafSurvey>(place_.map, *followers);
+  if (const auto* tree = std::get_if<wire::Tree>(&request)) return std::make_unique<LeafSurvey>(place_.map, *tree);
+  if (const auto* thread = std::get_if<wire::Thread>(&request)) return std::make_unique<ThreadSurvey>(place_.map, *thread);
+  if (const auto* lookup = std::get_if<wire::Lookup>(&request)) return std::make_unique<LookupSurvey>(place_, *lookup);
+  return nullptr;
+}
+
 void Front::begin(Now now, Request client, wire::Request request, Output& out) {
+  if (auto survey = survey_of(request)) {
+    client.survey = std::move(survey);
+    const uint64_t number = keep(std::move(client));
+    return go_on(now, number, requests_.at(number), out);
+  }
+  std::vector<uint32_t> indices(elements_of(request));
+  std::iota(indices.begin(), indices.end(), 0u);
+  if (indices.empty() && !bucket_of_request(*place_.map, request))
+    return reply(std::move(client.route), client.encoding, Gather(request, 0).finish(), out);
+  const uint64_t number = keep(std::move(client));
+  ask_parts(now, number, requests_.at(number), std::move(request), indices, 0, out);
+}
+
+void Front::ask_parts(Now now, uint64_t number, Request& client, wire::Request request,
+                      const std::vector<uint32_t>& indices, unsigned moves, Output& out) {
   if (const auto bucket = bucket_of_request(*place_.map, request))
-    return begin_one(now, std::move(client), *bucket, std::move(request), out);
-  if (auto* followers = std::get_if<wire::Followers>(&request))
-    return begin_survey(now, std::move(client), std::make_unique<Survey>(place_.map, std::move(*followers)), out);
-  if (auto* tree = std::get_if<wire::Tree>(&request))
-    return begin_survey(now, std::move(client), std::make_unique<Survey>(place_.map, std::move(*tree)), out);
-  begin_parts(now, std::move(client), std::move(request), out);
-}
-
-void Front::begin_one(Now now, Request client, BucketId bucket, wire::Request request, Output& out) {
-  const Instant deadline = client.deadline;
-  client.open = 1;
-  const uint64_t number = keep(std::move(client));
-  asks_.ask(now, {Asks::Purpose::Kind::client, number, 0, PeerNo(), 0}, bucket, std::move(request), deadline, out);
-}
-
-void Front::begin_parts(Now now, Request client, wire::Request request, Output& out) {
-  const size_t elements = elements_of(request);
-  Gather gather(request, elements);
+    return ask_part(now, number, client, {*bucket, std::move(request), {}}, moves, out);
+  std::optional<Gather> gather;
+  if (!client.gather) gather.emplace(request, indices.size());
   std::vector<Part> parts = split(*place_.map, std::move(request));
-  if (parts.empty()) return reply(std::move(client.route), client.encoding, std::move(gather).finish(), out);
-  if (parts.size() == 1) return begin_one(now, std::move(client), parts[0].bucket, std::move(parts[0].request), out);
-
-  const Instant deadline = client.deadline;
-  client.open = parts.size();
-  client.gather = std::move(gather);
-  for (Part& part : parts) client.indices.push_back(std::move(part.indices));
-  const uint64_t number = keep(std::move(client));
-  for (uint32_t i = 0; i < parts.size(); ++i)
-    asks_.ask(now, {Asks::Purpose::Kind::client, number, i, PeerNo(), 0}, parts[i].bucket, std::move(parts[i].request),
-              deadline, out);
+  if (gather && parts.size() > 1) client.gather = std::move(gather);
+  for (Part& part : parts) {
+    for (uint32_t& index : part.indices) index = indices[index];
+    ask_part(now, number, client, std::move(part), moves, out);
+  }
 }
 
-void Front::begin_survey(Now now, Request client, std::unique_ptr<Survey> survey, Output& out) {
-  client.survey = std::move(survey);
-  const uint64_t number = keep(std::move(client));
-  go_on(now, number, requests_.at(number), out);
+void Front::ask_part(Now now, uint64_t number, Request& client, Part part, unsigned moves, Output& out) {
+  const auto no = static_cast<uint32_t>(client.parts.size());
+  client.parts.push_back({std::move(part.indices), moves});
+  ++client.open;
+  asks_.ask(now, {Asks::Purpose::Kind::client, number, no, PeerNo(), 0}, part.bucket, std::move(part.request),
+            client.deadline, out);
 }
 
 void Front::go_on(Now now, uint64_t number, Request& request, Output& out) {
   for (Survey::Question& question : request.survey->next()) {
     ++request.open;
+    const Duration left = request.deadline - now.instant;
+    const Instant deadline = question.optional ? now.instant + Duration{left.us / 2} : request.deadline;
     asks_.ask(now, {Asks::Purpose::Kind::client, number, question.part, PeerNo(), 0}, question.bucket,
-              std::move(question.request), request.deadline, out);
+              std::move(question.request), deadline, out);
   }
+}
+
+// Nothing of the part was done. Its elements may belong to several buckets now.
+std::optional<Error> Front::on_moved(Now now, uint64_t number, Request& client, uint32_t part, wire::Request again,
+                                     Output& out) {
+  const Request::Asked& asked = client.parts[part];
+  const auto bucket = bucket_of_request(*place_.map, again);
+  const bool fits = again.index() == client.kind && elements_of(again) == asked.indices.size() && (!bucket || place_.exists(*bucket));
+  if (!fits) return misfit();
+  if (asked.moves >= moves_max) return moved_too_often();
+  const Request::Asked was = asked;  // the list grows
+  ask_parts(now, number, client, std::move(again), was.indices, was.moves + 1, out);
+  return std::nullopt;
 }
 
 void Front::settle(Now now, Output& out) {
   while (auto done = asks_.take_done()) {
     switch (done->purpose.kind) {
       case Asks::Purpose::Kind::client: on_client_part(now, std::move(*done), out); break;
-      case Asks::Purpose::Kind::ingest: ingest_.on_done(now, done->purpose.request, *done); break;
+      case Asks::Purpose::Kind::ingest: ingest_.on_done(now, std::move(*done), out); break;
       case Asks::Purpose::Kind::peer: on_peer_done(std::move(*done)); break;
     }
   }
@@ -178,20 +221,35 @@ void Front::on_client_part(Now now, Asks::Done done, Output& out) {
   if (at == requests_.end()) return;  // a survey that has ended with an error before
   Request& request = at->second;
   --request.open;
+  if (std::holds_alternative<wire::Moved>(done.reply)) ++counters_.requests_moved;
   if (request.survey) {
     request.survey->on_reply(done.purpose.part, std::move(done.reply));
     if (!request.survey->finished()) return go_on(now, number, request, out);
     done.reply = request.survey->take();
-  } else if (request.gather) {
-    request.gather->put(request.indices[done.purpose.part], std::move(done.reply));
-    if (request.open > 0) return;
-    done.reply = std::move(*request.gather).finish();
-  } else {
-    done.reply = unwrap(std::move(done.reply));
+  } else if (!on_part(now, number, request, done, out)) {
+    return;
   }
   reply(std::move(request.route), request.encoding, done.reply, out);
   bytes_in_flight_ -= request.bytes;
   requests_.erase(at);
+}
+
+// Returns whether the request has its reply, which is then in `done`.
+bool Front::on_part(Now now, uint64_t number, Request& request, Asks::Done& done, Output& out) {
+  if (auto* moved = std::get_if<wire::Moved>(&done.reply)) {
+    wire::Request again = std::move(moved->again);  // out of what the error may replace
+    auto error = on_moved(now, number, request, done.purpose.part, std::move(again), out);
+    if (!error) return false;
+    done.reply = std::move(*error);
+  }
+  if (!request.gather) {
+    done.reply = unwrap(std::move(done.reply));
+    return true;
+  }
+  request.gather->put(request.parts[done.purpose.part].indices, std::move(done.reply));
+  if (request.open > 0) return false;
+  done.reply = std::move(*request.gather).finish();
+  return true;
 }
 
 void Front::on_peer_done(Asks::Done done) {

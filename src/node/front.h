@@ -52,23 +52,33 @@ class Front {
     wire::Encoding encoding = wire::Encoding::msgpack;
     Instant deadline;
     size_t bytes = 0;                              // of its frames
+    size_t kind = 0;                               // of its verb: the index in wire::Request
     size_t open = 0;                               // parts without a reply
     // At most one of the two; with none the one part's reply is the reply.
     std::optional<Gather> gather;
-    std::vector<std::vector<uint32_t>> indices;    // with gather: by part
     std::unique_ptr<Survey> survey;
+    struct Asked {
+      std::vector<uint32_t> indices;               // of the client's elements, in the part's order
+      unsigned moves = 0;                          // answered Moved so often before
+    };
+    std::vector<Asked> parts;                      // by part; of a survey none
   };
 
   uint64_t keep(Request client);  // Returns its number
   std::optional<wire::Reply> answer_here(const wire::Request& request);
+  std::unique_ptr<Survey> survey_of(const wire::Request& request) const;  // null: it is asked in parts
   void begin(Now now, Request client, wire::Request request, Output& out);
-  void begin_parts(Now now, Request client, wire::Request request, Output& out);
-  void begin_one(Now now, Request client, BucketId bucket, wire::Request request, Output& out);
-  void begin_survey(Now now, Request client, std::unique_ptr<Survey> survey, Output& out);
+  // Asks each bucket for its part of what stands at these of the client's elements.
+  void ask_parts(Now now, uint64_t number, Request& client, wire::Request request,
+                 const std::vector<uint32_t>& indices, unsigned moves, Output& out);
+  void ask_part(Now now, uint64_t number, Request& client, Part part, unsigned moves, Output& out);
+  // Returns the part's reply when it does not go on under the names of `again`.
+  std::optional<Error> on_moved(Now now, uint64_t number, Request& client, uint32_t part, wire::Request again, Output& out);
   void go_on(Now now, uint64_t number, Request& request, Output& out);
   // Deals with all that has ended. Every entry point that may end an ask calls it last.
   void settle(Now now, Output& out);
   void on_client_part(Now now, Asks::Done done, Output& out);
+  bool on_part(Now now, uint64_t number, Request& request, Asks::Done& done, Output& out);
   void on_peer_done(Asks::Done done);
   void reply(std::vector<std::string> route, wire::Encoding encoding, const wire::Reply& reply, Output& out);
 

@@ -21,7 +21,7 @@ class Ingest {
   Ingest(const Place& place, Asks& asks, Counters& counters) : place_(place), asks_(asks), counters_(counters) {}
 
   void on_message(Now now, wire::Message message, Output& out);
-  void on_done(Now now, uint64_t number, const Asks::Done& done);
+  void on_done(Now now, Asks::Done done, Output& out);
   // Sends what may go; also after a pause or when the map has come.
   void pump(Now now, Output& out);
   Instant next_deadline() const;
@@ -34,16 +34,21 @@ class Ingest {
   struct Waiting {
     wire::Message message;
     Instant give_up;
+    Instant deadline;      // of the ask, while it is sent
+    unsigned moves = 0;    // answered Moved so often
   };
+  using Messages = std::map<uint64_t, Waiting>;
   bool room() const { return sent_.size() < ingest_in_flight_max && sent_bytes_ < ingest_in_flight_bytes_max; }
   void drop_old(Now now);
+  void send(Now now, Messages::node_type node, Output& out);
+  void wait(Now now, Messages::node_type node);
 
   const Place& place_;
   Asks& asks_;
   Counters& counters_;
   // By arrival, so that what was refused as busy comes before what came later: an author's messages
   // stay in order unless some of those in flight together were refused and others not.
-  std::map<uint64_t, Waiting> waiting_, sent_;
+  Messages waiting_, sent_;
   size_t waiting_bytes_ = 0, sent_bytes_ = 0;
   uint64_t last_number_ = 0;
   Instant paused_until_{INT64_MIN};

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/assert.h"
+#include "node/errors.h"
 
 namespace canopy::node {
 namespace {
@@ -61,7 +62,7 @@ void put_results(Result& whole, const std::vector<uint32_t>& indices, wire::Repl
     return;
   }
   const auto* error = std::get_if<Error>(&reply);
-  const Error why = error != nullptr ? *error : Error{Code::internal, "the bucket's answer does not fit the request", 0};
+  const Error why = error != nullptr ? *error : misfit();
   for (const uint32_t i : indices) results(whole)[i] = why;
 }
 

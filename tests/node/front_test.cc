@@ -1,99 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <set>
 
-#include "fabric.h"
 #include "node/split.h"
+#include "ready.h"
 
 namespace canopy::node::test {
 namespace {
-
-// A shard that answers every request from its text: enough to see who was asked what.
-struct Answers {
-  std::map<std::string, std::set<std::pair<uint16_t, uint32_t>>> followers;  // entity → (bucket, number)
-  std::vector<wire::Request> asked;
-  bool silent = false;
-
-  std::vector<shard::Out> operator()(const shard::In& in) {
-    const auto* ask = std::get_if<shard::Ask>(&in);
-    if (ask == nullptr) return {};
-    asked.push_back(ask->request);
-    if (silent) return {};
-    return {shard::Answer{ask->ask, std::visit([&](const auto& one) { return answer(one); }, ask->request)}};
-  }
-
-  wire::Reply answer(const wire::Publish& publish) {
-    wire::PublishResult result;
-    result.batch = publish.batch;
-    for (const auto& message : publish.messages) {
-      if (message.body == "refuse") result.results.push_back(Error{Code::bad_request, "refused " + message.author, 0});
-      else result.results.push_back(wire::Published{MessageId(std::stoull(message.body)), 7});
-    }
-    return result;
-  }
-  wire::Reply answer(const wire::Follow& follow) {
-    wire::FollowResult result;
-    result.batch = follow.batch;
-    for (const auto& pair : follow.pairs)
-      result.states.push_back(pair.author == "slow" ? wire::FollowState::pending : wire::FollowState::active);
-    return result;
-  }
-  wire::Reply answer(const wire::Unfollow& unfollow) {
-    wire::UnfollowResult result;
-    result.batch = unfollow.batch;
-    result.removed.resize(unfollow.pairs.size(), true);
-    return result;
-  }
-  wire::Reply answer(const wire::Leaves& leaves) {
-    std::set<uint16_t> buckets;
-    for (const auto& [bucket, number] : followers[leaves.entity]) buckets.insert(bucket);
-    wire::LeavesResult result;
-    for (const uint16_t bucket : buckets) result.buckets.emplace_back(bucket);
-    return result;
-  }
-  wire::Reply answer(const wire::Leaf& leaf) {
-    wire::LeafResult result;
-    for (const auto& [bucket, number] : followers[leaf.reflector]) {
-      if (bucket != leaf.bucket.value()) continue;
-      ++result.count;
-      if (number <= leaf.after.value()) continue;
-      if (result.names.size() < leaf.limit) {
-        result.names.push_back("f" + std::to_string(bucket) + "." + std::to_string(number));
-        last = number;
-      } else if (leaf.limit > 0) {
-        result.next = EntityNo(last);
-      }
-    }
-    return result;
-  }
-  template <class Other>
-  wire::Reply answer(const Other&) {
-    return Error{Code::not_found, "nothing here", 0};
-  }
-  uint32_t last = 0;
-};
-
-struct Ready {
-  explicit Ready(size_t hosts, uint32_t shards = 1) : fabric(hosts, shards), answers(hosts) {
-    fabric.start_all();
-    fabric.run(Duration::of_s(3));
-    REQUIRE(fabric.all_ready());
-    map = fabric[0].to_shards<shard::NewMap>()[0].map;
-    fabric.shard = [this](size_t host, const shard::In& in) { return answers[host](in); };
-  }
-  std::string ask(size_t host, const std::string& verb, const std::string& args, Duration wait = Duration::of_ms(100)) {
-    fabric.ask(host, verb, args);
-    fabric.run(wait);
-    return fabric.reply(host).value_or("no reply");
-  }
-  std::string name(size_t node, size_t i = 0) { return entities_of(*map, NodeIndex(static_cast<uint16_t>(node)), i + 1)[i]; }
-
-  Fabric fabric;
-  std::vector<Answers> answers;
-  shard::MapRef map;
-};
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("front: until the node is ready requests and PING are answered UNAVAILABLE, STATUS tells why") {
   Fabric fabric(3);
@@ -109,13 +23,9 @@ TEST_CASE("front: until the node is ready requests and PING are answered UNAVAIL
   CHECK(has(fabric.reply(0).value(), "waiting for 2 of 3 nodes"));
 }
 
-TEST_CASE("front: PING, LOOKUP, MAP and STATUS are answered by the node itself, in the encoding of the request") {
+TEST_CASE("front: PING, MAP and STATUS are answered by the node itself, in the encoding of the request") {
   Ready ready(2);
   CHECK(has(ready.ask(0, "PING", "{}"), "\"node\":\"n1\""));
-  const std::string there = ready.name(1);
-  const std::string lookup = ready.ask(0, "LOOKUP", "{\"entity\":\"" + there + "\"}");
-  CHECK(has(lookup, "\"primary\":\"n2\""));
-  CHECK(has(lookup, "client-n2"));
   CHECK(has(ready.ask(0, "MAP", "{}"), "\"bucket_count\":16"));
   CHECK(has(ready.ask(0, "STATUS", "{}"), "letters_per_message_max"));
   CHECK(!has(ready.ask(0, "PING", ""), "{"));
@@ -128,7 +38,9 @@ TEST_CASE("front: a wrong request is answered with what is wrong and reaches no 
   CHECK(has(ready.ask(0, "READ", "{"), "BAD_REQUEST"));
   CHECK(has(ready.ask(0, "READ", "{\"entity\":\"a\",\"x\":1}"), "BAD_REQUEST"));
   CHECK(has(ready.ask(0, "TREE", "{\"entity\":\"a\",\"fanout\":1}"), "fanout"));
-  CHECK(has(ready.ask(0, "GET", "{\"id\":\"16383\"}"), "NOT_FOUND"));  // a bucket that there is not
+  for (const std::string verb : {"GET", "THREAD"})
+    CHECK(has(ready.ask(0, verb, "{\"id\":\"16383\"}"), "NOT_FOUND"));  // a bucket that there is not
+  CHECK(has(ready.ask(0, "RETRACT", "{\"author\":\"a\",\"id\":\"16383\"}"), "NOT_FOUND"));
   Output out;
   ready.fabric[0].node->on_client(ready.fabric.now(), {"r"}, {}, out);
   REQUIRE(out.clients.size() == 1);
@@ -144,6 +56,33 @@ TEST_CASE("front: a request for another node's bucket is passed on and its answe
   CHECK(has(ready.ask(0, "PUBLISH", "{\"author\":\"" + ready.name(2) + "\",\"body\":\"refuse\"}"), "BAD_REQUEST"));
   CHECK(has(ready.ask(0, "FOLLOW", "{\"follower\":\"" + ready.name(1) + "\",\"author\":\"slow\"}"), "pending"));
   CHECK(has(ready.ask(1, "FOLLOW", "{\"follower\":\"" + ready.name(1) + "\",\"author\":\"x\"}"), "active"));
+}
+
+TEST_CASE("front: each verb goes to the bucket that looks after what it names, on this node and on another") {
+  Ready ready(2);
+  for (const size_t node : {size_t{0}, size_t{1}}) {
+    const std::string name = "\"" + ready.name(node) + "\"";
+    const MessageId id = MessageId::after(MessageId(), 1, ready.map->bucket_of(ready.name(node)));
+    const std::string elsewhere = "\"" + ready.name(1 - node) + "\"";
+    const std::vector<std::array<std::string, 3>> table{
+        {"DELETE", "{\"entity\":" + name + "}", "deleted"},
+        {"MARK", "{\"entity\":" + name + ",\"timeline\":\"mentions\",\"position\":5}", "\"unread\":41"},
+        {"RETAIN", "{\"entity\":" + name + ",\"timeline\":\"sent\",\"count\":7}", "\"count\":7"},
+        {"ALIAS", "{\"entity\":" + name + ",\"alias\":" + elsewhere + "}", "\"alias\":" + elsewhere},
+        {"FORWARD", "{\"from\":" + elsewhere + ",\"to\":" + name + "}", "pending"},
+        {"RETRACT", "{\"author\":" + name + ",\"id\":\"" + std::to_string(id.packed()) + "\"}", "retracted"},
+        {"LOOKUP", "{\"entity\":" + name + "}", "\"primary\":\"n" + std::to_string(node + 1)},
+        {"THREAD", "{\"id\":\"" + std::to_string(id.packed()) + "\"}", "nothing here"}};
+    for (const auto& [verb, args, answer] : table) {
+      CAPTURE(verb);
+      for (Answers& answers : ready.answers) answers.asked.clear();
+      const std::string reply = ready.ask(0, verb, args);
+      CHECK_MESSAGE(has(reply, answer), reply);
+      REQUIRE(ready.answers[node].asked.size() == 1);
+      CHECK(wire::verb_of(ready.answers[node].asked[0]) == verb);
+      CHECK(ready.answers[1 - node].asked.empty());
+    }
+  }
 }
 
 TEST_CASE("front: a batch is split by bucket and the results come in the order given, errors in their places") {
@@ -442,10 +381,28 @@ TEST_CASE("front: a live feed tells its shard that somebody listens, again when 
   ready.fabric.from_shard(0, 0, feed);
   REQUIRE(ready.fabric[0].feed.size() == 1);
   CHECK(ready.fabric[0].feed[0].topic == topic);
+  feed.retracted = MessageId(77);
+  ready.fabric.from_shard(0, 0, feed);
+  const auto retraction = wire::encode_feed_retraction(wire::Timeline::home, "alice", MessageId(77));
+  REQUIRE(ready.fabric[0].feed.size() == 2);
+  CHECK(ready.fabric[0].feed[1].topic == topic);
+  CHECK(ready.fabric[0].feed[1].head == retraction.head);
+  CHECK(ready.fabric[0].feed[1].body.empty());
   subscribe(topic, false);
   CHECK(!ready.fabric[0].to_shards<shard::Audience>().back().present);
   ready.fabric.from_shard(0, 0, feed);
-  CHECK(ready.fabric[0].feed.size() == 1);
+  CHECK(ready.fabric[0].feed.size() == 2);
+}
+
+TEST_CASE("front: every timeline has a live feed") {
+  Ready ready(1);
+  for (const std::string timeline : {"home", "sent", "mentions", "replies", "topic"}) {
+    Output out;
+    ready.fabric[0].node->on_feed_subscription(ready.fabric.now(), timeline + "/#x" + '\0', true, out);
+    REQUIRE(out.shards.size() == 1);
+    CHECK(wire::timeline_name(std::get<shard::Audience>(out.shards[0].in).timeline) == timeline);
+    CHECK(std::get<shard::Audience>(out.shards[0].in).entity == "#x");
+  }
 }
 
 }  // namespace

@@ -221,5 +221,30 @@ TEST_CASE("relay: every push ends in exactly one Pushed over a bad network, and 
   }
 }
 
+TEST_CASE("frames: what brings a message counts its bytes towards what a link may hold") {
+  const Blob blob = make_blob(std::string(100'000, 'b'));
+  const wire::Entry entry{Position(1, 1), blob};
+  wire::Publish publish;
+  publish.messages.resize(1);
+  publish.messages[0].body = *blob;
+  wire::Clone clone;
+  clone.message = blob;
+  wire::Backfill backfill;
+  backfill.message = blob;
+  const std::vector<wire::LinkItem> items{
+      wire::Forward{1, 1, 1, publish},
+      wire::ForwardReply{1, false, 1, wire::Moved{publish}},
+      wire::ForwardReply{1, false, 1, wire::ThreadResult{entry, std::nullopt, {}, std::nullopt}},
+      wire::ForwardReply{1, false, 1, wire::ThreadResult{{}, std::nullopt, {entry}, std::nullopt}},
+      wire::ChannelLetter{BucketId(1), BucketId(2), {}, {}, clone},
+      wire::ChannelLetter{BucketId(1), BucketId(2), {}, {}, backfill}};
+  for (const wire::LinkItem& item : items) {
+    CAPTURE(item.index());
+    CHECK(item_bytes(item) >= blob->size());
+    CHECK(item_bytes(item) < blob->size() + 1000);
+  }
+  CHECK(item_bytes(wire::ChannelLetter{BucketId(1), BucketId(2), {}, {}, wire::Unclone{}}) < 1000);
+}
+
 }  // namespace
 }  // namespace canopy::node::test
