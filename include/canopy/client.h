@@ -72,7 +72,8 @@ class Client {
   Result<PublishAnswer> publish_all(std::vector<Message> messages);
 
   // Returns pending when the author's bucket has not answered in `wait`; a repeat asks for the state.
-  Result<FollowState> follow(std::string follower, std::string author, milliseconds wait = milliseconds{1000});
+  Result<FollowState> follow(std::string follower, std::string author, milliseconds wait = milliseconds{1000},
+                             uint32_t backfill = 0);
   Result<FollowAnswer> follow_all(std::vector<Pair> pairs, milliseconds wait = milliseconds{1000});
   // Returns whether the follow was there.
   Result<bool> unfollow(std::string follower, std::string author);
@@ -82,6 +83,20 @@ class Client {
   Result<Page> read(Read request);
   // Errors: not_found.
   Result<Entry> get(MessageId id);
+  Result<Thread> thread(MessageId id, uint32_t limit = 50, Position after = 0);
+
+  // From the answer on get() and `sent` lack it; other lists lose it when the retraction arrives. Errors:
+  // denied for another's message; not_found, also when it is retracted already, be it by this very
+  // call when its first answer was lost.
+  Result<Retracted> retract(std::string author, MessageId id);
+  Result<Deleted> delete_entity(std::string entity);
+
+  Result<Marked> mark(Mark request);
+  Result<Retention> retain(Retain request);
+  // Safe to repeat. Errors: bad_request for an alias that is a name already.
+  Result<Aliased> alias(std::string entity, std::string alias);
+  // Safe to repeat; a repeat asks for the state.
+  Result<Forwarding> forward(std::string from, std::string to, bool off = false);
 
   Result<Names> followers(std::string entity, uint32_t limit = 50, Cursor after = 0);
   Result<Names> following(std::string entity, uint32_t limit = 50, Cursor after = 0);

@@ -23,8 +23,11 @@ using Position = uint64_t;  // in one timeline: later entries have greater posit
 using Cursor = uint64_t;    // where a list of names goes on; 0 is its beginning
 
 enum class Timeline : uint8_t {
-  home,  // what the entity follows
-  sent,  // what the entity published
+  home,      // what the entity follows, and what was sent straight to it
+  sent,      // what the entity published
+  mentions,  // what names the entity
+  replies,   // what replies to the entity's messages
+  topic,     // what carries the topic; the entity is the topic, "#news"
 };
 
 // ---- Requests: one struct per verb ----
@@ -37,6 +40,10 @@ struct Message {
   std::string type = {};  // at most 200 bytes, for the readers to agree on; "" for none
   std::string key = {};   // at most 200 bytes: a repeat with the same author and key gives the first
                           // answer, so that publishing again after `no_answer` is safe; "" for none
+  MessageId reply_to = 0;                  // 0 for none; a message that is gone may be replied to
+  std::vector<std::string> mentions = {};  // at most 64 of each; names twice count once
+  std::vector<std::string> topics = {};    // with or without '#' in front
+  std::vector<std::string> to = {};        // straight into these homes, no follow needed
 };
 
 // At most 1000. One message is asked as one, and what is wrong with it is the request's error; of
@@ -55,6 +62,7 @@ struct Pair {
 struct Follow {
   std::vector<Pair> pairs = {};
   milliseconds wait{1000};
+  uint32_t backfill = 0;  // so many earlier messages of each author come into home, below what follows; at most 1000
 };
 struct Unfollow {
   std::vector<Pair> pairs = {};
@@ -62,17 +70,57 @@ struct Unfollow {
 
 // A page of a timeline. Without `after` the newest come first; with it the oldest first, and `wait`
 // (at most a minute) makes it a long poll. Asking again after the last position seen is a complete tail.
+// A `consumer` goes on after its marker, as if that were given as `after`; it is moved by Mark alone.
 struct Read {
   std::string entity = {};
   Timeline timeline = Timeline::home;
   uint32_t limit = 50;                              // 1 to 1000
   std::optional<Position> before = {}, after = {};  // itself excluded; at most one of the two
-  milliseconds wait{0};                             // only with `after`
+  milliseconds wait{0};                             // only with `after` or `consumer`
   bool stale_ok = false;                            // a backup may answer
+  std::string consumer = {};                        // "" for none; not together with `before` or `after`
 };
 
 struct Get {
   MessageId id = 0;
+};
+// A message, what it replies to, and a page of the replies to it, oldest first.
+struct GetThread {
+  MessageId id = 0;
+  uint32_t limit = 50;  // of the replies: 1 to 1000
+  Position after = 0;   // the `next` of the page before; 0: from the first
+};
+// Takes a message out of every list that it reached.
+struct Retract {
+  std::string author = {};
+  MessageId id = 0;
+};
+// Takes the entity away: its messages as Retract does, its follows and followers, its lists and aliases.
+struct Delete {
+  std::string entity = {};
+};
+// Says up to where a timeline was read.
+struct Mark {
+  std::string entity = {};
+  Timeline timeline = Timeline::home;
+  Position position = 0;
+  std::string consumer = {};  // whose marker; "": the reader's, which `Page::unread` goes by
+};
+// Bounds a list; what is not given stays as it is.
+struct Retain {
+  std::string entity = {};
+  Timeline timeline = Timeline::sent;         // not home: it is bounded by the fabric's capacity
+  std::optional<uint64_t> count = {};         // entries, the newest are kept; 0: no bound
+  std::optional<std::chrono::seconds> age = {};  // by the message's time; 0: no bound
+};
+// From now on the alias names the entity. It must not have been used as a name of its own.
+struct Alias {
+  std::string entity = {}, alias = {};
+};
+// What reaches the followers of `from` also reaches those of `to`, once.
+struct Forward {
+  std::string from = {}, to = {};
+  bool off = false;  // no longer
 };
 struct Followers {
   std::string entity = {};
@@ -98,7 +146,7 @@ struct GetTree {
 struct GetStatus {};
 
 using Request = std::variant<Ping, Publish, Follow, Unfollow, Read, Get, Followers, Following, Lookup,
-                             GetMap, GetTree, GetStatus>;
+                             GetMap, GetTree, GetStatus, GetThread, Retract, Delete, Mark, Retain, Alias, Forward>;
 
 // ---- Answers ----
 
@@ -138,13 +186,41 @@ struct Entry {
   uint64_t time_ms = 0;
   std::string type = {};
   std::string body = {};
+  MessageId reply_to = 0;  // 0 for none
+  std::vector<std::string> mentions = {}, topics = {};
 };
 
 struct Page {
   std::vector<Entry> entries = {};
   std::optional<Position> next = {};          // where to go on, as `before` or `after` like this request; none: the end
+  std::optional<uint64_t> unread = {};        // entries above the marker, 10,000 for that many or more; none before any Mark
   bool truncated = false;                     // older entries have left the timeline
   std::vector<std::string> incomplete = {};   // authors that could not be reached just now
+};
+
+struct Thread {
+  Entry message;
+  std::optional<Entry> parent = {};   // what it replies to; none when that is nothing, or gone
+  std::vector<Entry> replies = {};    // oldest first, their positions in `replies` of the message's author
+  std::optional<Position> next = {};  // none: the end
+};
+
+struct Retracted {};
+struct Deleted {};
+struct Marked {
+  uint64_t unread = 0;  // as in Page
+};
+// What holds now; 0: no bound.
+struct Retention {
+  uint64_t count = 0;
+  std::chrono::seconds age{0};
+};
+struct Aliased {
+  std::string entity = {}, alias = {};  // the entity by its first name
+};
+struct Forwarding {
+  FollowState state = FollowState::active;
+  bool off = false;
 };
 
 struct Names {
@@ -207,6 +283,7 @@ struct Status {
 };
 
 using Answer = std::variant<NodeInfo, PublishAnswer, FollowAnswer, UnfollowAnswer, Page, Entry, Names,
-                            Place, Map, Tree, Status>;
+                            Place, Map, Tree, Status, Thread, Retracted, Deleted, Marked, Retention, Aliased,
+                            Forwarding>;
 
 }  // namespace canopy::client

@@ -149,14 +149,14 @@ Result<PublishAnswer> Client::publish_all(std::vector<Message> messages) {
   return call<PublishAnswer>(Publish{std::move(messages)});
 }
 
-Result<FollowState> Client::follow(std::string follower, std::string author, milliseconds wait) {
-  Result<FollowAnswer> answer = call<FollowAnswer>(Follow{{{std::move(follower), std::move(author)}}, wait});
+Result<FollowState> Client::follow(std::string follower, std::string author, milliseconds wait, uint32_t backfill) {
+  Result<FollowAnswer> answer = call<FollowAnswer>(Follow{{{std::move(follower), std::move(author)}}, wait, backfill});
   if (!answer) return answer.error();
   if (!answer->failed.empty()) return answer->failed[0].error;
   return answer->active > 0 ? FollowState::active : FollowState::pending;
 }
 Result<FollowAnswer> Client::follow_all(std::vector<Pair> pairs, milliseconds wait) {
-  return call<FollowAnswer>(Follow{std::move(pairs), wait});
+  return call<FollowAnswer>(Follow{std::move(pairs), wait, 0});
 }
 
 Result<bool> Client::unfollow(std::string follower, std::string author) {
@@ -171,6 +171,21 @@ Result<UnfollowAnswer> Client::unfollow_all(std::vector<Pair> pairs) {
 
 Result<Page> Client::read(Read request) { return call<Page>(std::move(request)); }
 Result<Entry> Client::get(MessageId id) { return call<Entry>(Get{id}); }
+Result<Thread> Client::thread(MessageId id, uint32_t limit, Position after) {
+  return call<Thread>(GetThread{id, limit, after});
+}
+Result<Retracted> Client::retract(std::string author, MessageId id) {
+  return call<Retracted>(Retract{std::move(author), id});
+}
+Result<Deleted> Client::delete_entity(std::string entity) { return call<Deleted>(Delete{std::move(entity)}); }
+Result<Marked> Client::mark(Mark request) { return call<Marked>(std::move(request)); }
+Result<Retention> Client::retain(Retain request) { return call<Retention>(std::move(request)); }
+Result<Aliased> Client::alias(std::string entity, std::string alias) {
+  return call<Aliased>(Alias{std::move(entity), std::move(alias)});
+}
+Result<Forwarding> Client::forward(std::string from, std::string to, bool off) {
+  return call<Forwarding>(Forward{std::move(from), std::move(to), off});
+}
 Result<Names> Client::followers(std::string entity, uint32_t limit, Cursor after) {
   return call<Names>(Followers{std::move(entity), limit, after});
 }

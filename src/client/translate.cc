@@ -20,6 +20,16 @@ std::vector<wire::Pair> pairs_of(const std::vector<client::Pair>& from) {
   for (const client::Pair& pair : from) pairs.push_back({pair.follower, pair.author});
   return pairs;
 }
+wire::Timeline timeline_of(client::Timeline timeline) {
+  switch (timeline) {
+    case client::Timeline::home: return wire::Timeline::home;
+    case client::Timeline::sent: return wire::Timeline::sent;
+    case client::Timeline::mentions: return wire::Timeline::mentions;
+    case client::Timeline::replies: return wire::Timeline::replies;
+    case client::Timeline::topic: return wire::Timeline::topic;
+  }
+  return wire::Timeline::home;
+}
 std::optional<Position> position_of(std::optional<client::Position> position) {
   if (!position) return std::nullopt;
   return Position(*position);
@@ -38,12 +48,16 @@ struct ToWire {
       to.type = message.type;
       to.body = message.body;
       to.key = message.key;
+      to.reply_to = MessageId(message.reply_to);
+      to.mentions = message.mentions;
+      to.topics = message.topics;
+      to.to = message.to;
       publish.messages.push_back(std::move(to));
     }
     return publish;
   }
   wire::Request operator()(const client::Follow& from) const {
-    return wire::Follow{pairs_of(from.pairs), from.pairs.size() != 1, ms32(from.wait)};
+    return wire::Follow{pairs_of(from.pairs), from.pairs.size() != 1, ms32(from.wait), from.backfill};
   }
   wire::Request operator()(const client::Unfollow& from) const {
     return wire::Unfollow{pairs_of(from.pairs), from.pairs.size() != 1};
@@ -51,15 +65,31 @@ struct ToWire {
   wire::Request operator()(const client::Read& from) const {
     wire::Read read;
     read.entities = {from.entity};
-    read.timeline = from.timeline == client::Timeline::home ? wire::Timeline::home : wire::Timeline::sent;
+    read.timeline = timeline_of(from.timeline);
     read.limit = from.limit;
     read.before = position_of(from.before);
     read.after = position_of(from.after);
     read.wait_ms = ms32(from.wait);
     read.stale_ok = from.stale_ok;
+    read.consumer = from.consumer;
     return read;
   }
   wire::Request operator()(const client::Get& from) const { return wire::Get{MessageId(from.id)}; }
+  wire::Request operator()(const client::GetThread& from) const {
+    return wire::Thread{MessageId(from.id), from.limit, Position(from.after)};
+  }
+  wire::Request operator()(const client::Retract& from) const { return wire::Retract{from.author, MessageId(from.id)}; }
+  wire::Request operator()(const client::Delete& from) const { return wire::Delete{from.entity}; }
+  wire::Request operator()(const client::Mark& from) const {
+    return wire::Mark{from.entity, timeline_of(from.timeline), Position(from.position), from.consumer};
+  }
+  wire::Request operator()(const client::Retain& from) const {
+    wire::Retain retain{from.entity, timeline_of(from.timeline), from.count, {}};
+    if (from.age) retain.age_s = static_cast<uint64_t>(std::max<int64_t>(from.age->count(), 0));
+    return retain;
+  }
+  wire::Request operator()(const client::Alias& from) const { return wire::Alias{from.entity, from.alias}; }
+  wire::Request operator()(const client::Forward& from) const { return wire::Forwarding{from.from, from.to, from.off}; }
   wire::Request operator()(const client::Followers& from) const {
     return wire::Followers{from.entity, from.limit, from.after};
   }
@@ -89,7 +119,24 @@ client::Result<client::Entry> entry_of(const wire::Entry& from) {
   entry.time_ms = view->time_ms;
   entry.type = view->type;
   entry.body = view->body;
+  entry.reply_to = view->reply_to.packed();
+  entry.mentions.assign(view->mentions.begin(), view->mentions.end());
+  entry.topics.assign(view->topics.begin(), view->topics.end());
   return entry;
+}
+// Returns an error when one of them cannot be read.
+client::Result<std::vector<client::Entry>> entries_of(const std::vector<wire::Entry>& from) {
+  std::vector<client::Entry> entries;
+  entries.reserve(from.size());
+  for (const wire::Entry& wire_entry : from) {
+    client::Result<client::Entry> entry = entry_of(wire_entry);
+    if (!entry) return entry.error();
+    entries.push_back(std::move(*entry));
+  }
+  return entries;
+}
+client::FollowState state_of(wire::FollowState state) {
+  return state == wire::FollowState::active ? client::FollowState::active : client::FollowState::pending;
 }
 
 struct FromWire {
@@ -138,13 +185,11 @@ struct FromWire {
     if (const auto* error = std::get_if<Error>(&from.pages[0])) return from_base(*error);
     auto& page_from = std::get<wire::TimelinePage>(from.pages[0]);
     client::Page page;
-    page.entries.reserve(page_from.entries.size());
-    for (const wire::Entry& wire_entry : page_from.entries) {
-      client::Result<client::Entry> entry = entry_of(wire_entry);
-      if (!entry) return entry.error();
-      page.entries.push_back(std::move(*entry));
-    }
+    client::Result<std::vector<client::Entry>> entries = entries_of(page_from.entries);
+    if (!entries) return entries.error();
+    page.entries = std::move(*entries);
     if (page_from.next) page.next = page_from.next->packed();
+    page.unread = page_from.unread;
     page.truncated = page_from.truncated;
     page.incomplete = std::move(page_from.incomplete);
     return client::Answer(std::move(page));
@@ -153,6 +198,34 @@ struct FromWire {
     client::Result<client::Entry> entry = entry_of(from.entry);
     if (!entry) return entry.error();
     return client::Answer(std::move(*entry));
+  }
+  Answer operator()(wire::ThreadResult& from) const {
+    client::Thread thread;
+    client::Result<client::Entry> message = entry_of(from.message);
+    if (!message) return message.error();
+    thread.message = std::move(*message);
+    if (from.parent) {
+      client::Result<client::Entry> parent = entry_of(*from.parent);
+      if (!parent) return parent.error();
+      thread.parent = std::move(*parent);
+    }
+    client::Result<std::vector<client::Entry>> replies = entries_of(from.replies);
+    if (!replies) return replies.error();
+    thread.replies = std::move(*replies);
+    if (from.next) thread.next = from.next->packed();
+    return client::Answer(std::move(thread));
+  }
+  Answer operator()(wire::RetractResult&) const { return client::Answer(client::Retracted{}); }
+  Answer operator()(wire::DeleteResult&) const { return client::Answer(client::Deleted{}); }
+  Answer operator()(wire::MarkResult& from) const { return client::Answer(client::Marked{from.unread}); }
+  Answer operator()(wire::RetainResult& from) const {
+    return client::Answer(client::Retention{from.count, std::chrono::seconds(from.age_s)});
+  }
+  Answer operator()(wire::AliasResult& from) const {
+    return client::Answer(client::Aliased{std::move(from.entity), std::move(from.alias)});
+  }
+  Answer operator()(wire::ForwardingResult& from) const {
+    return client::Answer(client::Forwarding{state_of(from.state), from.off});
   }
   Answer operator()(wire::NamesResult& from) const {
     return client::Answer(client::Names{std::move(from.names), from.next, from.count});
@@ -194,10 +267,9 @@ struct FromWire {
       status.sections.push_back({std::move(section.name), std::move(section.fields)});
     return client::Answer(std::move(status));
   }
-  template <class Later>
-  Answer operator()(Later&) const { return damaged("it is not supported yet"); }
   Answer operator()(wire::LeavesResult&) const { return damaged("it belongs to a request between nodes"); }
   Answer operator()(wire::LeafResult&) const { return damaged("it belongs to a request between nodes"); }
+  Answer operator()(wire::Moved&) const { return damaged("it belongs to a request between nodes"); }
 };
 
 }  // namespace

@@ -67,6 +67,87 @@ TEST_CASE("translate: an entry comes out of its message") {
   CHECK(read.next == 3u);
 }
 
+TEST_CASE("translate: a message says whom it is for, and its entry comes back with it") {
+  client::Message message{"alice", "hello"};
+  message.reply_to = 7;
+  message.mentions = {"bob"};
+  message.topics = {"#x"};
+  message.to = {"carol"};
+  const auto publish = std::get<wire::Publish>(to_wire(client::Publish{{message}}));
+  REQUIRE(publish.messages.size() == 1);
+  CHECK(publish.messages[0].reply_to == MessageId(7));
+  CHECK(publish.messages[0].mentions == message.mentions);
+  CHECK(publish.messages[0].topics == message.topics);
+  CHECK(publish.messages[0].to == message.to);
+  wire::MessageView view;
+  view.id = MessageId(99);
+  view.author = "alice";
+  view.reply_to = MessageId(7);
+  view.mentions = {"bob"};
+  view.topics = {"#x"};
+  auto told = answer(wire::GetResult{{Position(3), make_blob(wire::encode_message(view))}});
+  REQUIRE(told);
+  const auto& entry = std::get<client::Entry>(*told);
+  CHECK(entry.reply_to == 7);
+  CHECK(entry.mentions == message.mentions);
+  CHECK(entry.topics == message.topics);
+}
+
+TEST_CASE("translate: a conversation with and without a parent") {
+  wire::MessageView view;
+  view.id = MessageId(99);
+  view.author = "alice";
+  const wire::Entry entry{Position(3), make_blob(wire::encode_message(view))};
+  auto told = answer(wire::ThreadResult{entry, entry, {entry, entry}, Position(5)});
+  REQUIRE(told);
+  const auto& thread = std::get<client::Thread>(*told);
+  CHECK(thread.message.id == 99);
+  CHECK(thread.parent.has_value());
+  CHECK(thread.replies.size() == 2);
+  CHECK(thread.next == 5u);
+  told = answer(wire::ThreadResult{entry, std::nullopt, {}, std::nullopt});
+  REQUIRE(told);
+  CHECK_FALSE(std::get<client::Thread>(*told).parent);
+  CHECK_FALSE(answer(wire::ThreadResult{entry, std::nullopt, {wire::Entry{Position(3), make_blob("\x09nonsense")}}, {}}));
+}
+
+TEST_CASE("translate: what is not given to RETAIN stays not given") {
+  const auto count = std::get<wire::Retain>(to_wire(client::Retain{"alice", client::Timeline::topic, 5, {}}));
+  CHECK(count.timeline == wire::Timeline::topic);
+  CHECK(count.count == 5u);
+  CHECK_FALSE(count.age_s);
+  const auto age = std::get<wire::Retain>(to_wire(client::Retain{"alice", client::Timeline::sent, {}, std::chrono::hours(1)}));
+  CHECK_FALSE(age.count);
+  CHECK(age.age_s == 3600u);
+}
+
+TEST_CASE("translate: every timeline, and a page's unread") {
+  client::Read read;
+  for (const auto& [timeline, wire_timeline] :
+       {std::pair{client::Timeline::home, wire::Timeline::home}, std::pair{client::Timeline::sent, wire::Timeline::sent},
+        std::pair{client::Timeline::mentions, wire::Timeline::mentions}, std::pair{client::Timeline::replies, wire::Timeline::replies},
+        std::pair{client::Timeline::topic, wire::Timeline::topic}}) {
+    read.timeline = timeline;
+    read.consumer = "printer";
+    const auto asked = std::get<wire::Read>(to_wire(read));
+    CHECK(asked.timeline == wire_timeline);
+    CHECK(asked.consumer == "printer");
+  }
+  wire::ReadResult result;
+  wire::TimelinePage page;
+  page.unread = 4;
+  result.pages.emplace_back(std::move(page));
+  auto told = answer(std::move(result));
+  REQUIRE(told);
+  CHECK(std::get<client::Page>(*told).unread == 4u);
+}
+
+TEST_CASE("translate: an answer between nodes is no answer for a client") {
+  wire::Moved moved;
+  moved.again = wire::Get{MessageId(1)};
+  CHECK_FALSE(answer(std::move(moved)));
+}
+
 TEST_CASE("translate: a damaged entry is an error, not an empty one") {
   wire::GetResult result;
   result.entry.message = make_blob("\x09nonsense");
