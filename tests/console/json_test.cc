@@ -14,6 +14,18 @@ TEST_CASE("json: ids are strings, positions numbers, absent fields absent") {
   CHECK(json_of(entry) == R"({"position":3,"id":"18446744073709551615","author":"alice","time":5,"body":"hé\n"})");
 }
 
+TEST_CASE("json: what an entry belongs to, and a conversation") {
+  client::Thread thread;
+  thread.message.author = "alice";
+  thread.message.reply_to = 7;
+  thread.message.mentions = {"bob"};
+  thread.message.topics = {"#x"};
+  thread.next = 9;
+  CHECK(json_of(thread) ==
+        R"({"message":{"position":0,"id":"0","author":"alice","time":0,"body":"","reply_to":"7","mentions":["bob"],"topics":["#x"]},)"
+        R"("parent":null,"replies":[],"next":9})");
+}
+
 TEST_CASE("json: a body that is not UTF-8 comes as base64") {
   client::Entry entry;
   for (const auto& [body, text] : {std::pair{"\xff", "/w=="}, std::pair{"\xff\xfe", "//4="}, std::pair{"\xff\xfe\xfd", "//79"}}) {
@@ -30,8 +42,12 @@ TEST_CASE("json: errors are objects") {
 TEST_CASE("json: a page, an empty list and what goes on") {
   client::Page page;
   page.incomplete = {"alice"};
-  CHECK(json_of(page) == R"({"entries":[],"next":null,"truncated":false,"incomplete":["alice"]})");
+  CHECK(json_of(page) == R"({"entries":[],"next":null,"unread":null,"truncated":false,"incomplete":["alice"]})");
+  page.unread = 2;
+  CHECK(json_of(page) == R"({"entries":[],"next":null,"unread":2,"truncated":false,"incomplete":["alice"]})");
   CHECK(json_of(client::Names{{}, 7, 9}) == R"({"names":[],"next":7,"count":9})");
+  CHECK(json_of(client::Retention{100, {}}) == R"({"count":100,"age":null})");
+  CHECK(json_of(client::Forwarding{client::FollowState::active, true}) == R"({"state":"off"})");
   CHECK(json_of(std::vector<client::Node>{}) == "[]");
   CHECK(json_object({{"edges", uint64_t{3}}, {"whole", true}}) == R"({"edges":3,"whole":true})");
 }

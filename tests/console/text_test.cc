@@ -53,12 +53,35 @@ TEST_CASE("text: runs of numbers are written as ranges") {
   CHECK(ranges({0, 1, 2, 5, 7, 8}) == "0–2, 5, 7–8");
 }
 
+TEST_CASE("text: a mistyped word is near to one, or to none") {
+  const std::vector<std::string> words{"publish", "follow", "followers", "read", "retract", "status", "map"};
+  CHECK(nearest("pubish", words) == "publish");
+  CHECK(nearest("pulbish", words) == "publish");
+  CHECK(nearest("folow", words) == "follow");
+  CHECK(nearest("retrat", words) == "retract");
+  CHECK(nearest("stat", words) == "status");
+  CHECK(nearest("pub", words) == "publish");
+  CHECK(nearest("raed", words) == "read");
+  CHECK(nearest("xyz", words).empty());
+  CHECK(nearest("", words).empty());
+  CHECK(nearest(std::string(100'000, 'a'), words).empty());
+}
+
 TEST_CASE("text: times of the command line") {
   using std::chrono::milliseconds;
   CHECK(parse_duration("500ms") == milliseconds(500));
   CHECK(parse_duration("1.5") == milliseconds(1500));
   CHECK(parse_duration("2m") == milliseconds(120'000));
   for (const char* wrong : {"", "x", "5 s", "-1s", "10d", "nan", "inf", "1e99s"}) CHECK_FALSE(parse_duration(wrong));
+  using std::chrono::seconds;
+  CHECK(parse_age("30d") == seconds(2'592'000));
+  CHECK(parse_age("2w") == seconds(1'209'600));
+  CHECK(parse_age("90s") == seconds(90));
+  CHECK(parse_age("0") == seconds(0));
+  for (const char* wrong : {"", "d", "30", "1.5d", "-1d", "30 d", "30D", "99999999999999d"}) CHECK_FALSE(parse_age(wrong));
+  CHECK(age_text(seconds(2'592'000)) == "30 d");
+  CHECK(age_text(seconds(43'200)) == "12 h");
+  CHECK(age_text(seconds(90)) == "90 s");
   CHECK(parse_number("42") == 42u);
   CHECK_FALSE(parse_number("42x"));
   CHECK_FALSE(parse_number(""));

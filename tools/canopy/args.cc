@@ -85,6 +85,12 @@ void warn(const Globals& globals, const std::string& message) {
   fmt::print(stderr, "{} {}\n", paint(globals.err, Style::warn, "canopy:"), printable(message));
 }
 
+void remark(const Globals& globals, const std::string& message) {
+  if (!globals.err.tty) return;
+  std::fflush(stdout);
+  fmt::print(stderr, "{}\n", paint(globals.err, Style::dim, printable(message)));
+}
+
 void say(const std::string& text) {
   fmt::print("{}{}", text, !text.empty() && text.back() == '\n' ? "" : "\n");
 }

@@ -36,6 +36,11 @@ void add_publish(CLI::App& app, Action& action);  // publish
 void add_follow(CLI::App& app, Action& action);   // follow unfollow followers following
 void add_read(CLI::App& app, Action& action);     // read get
 void add_tail(CLI::App& app, Action& action);     // tail
+void add_thread(CLI::App& app, Action& action);   // thread retract
+void add_lists(CLI::App& app, Action& action);    // mark retain
+void add_entity(CLI::App& app, Action& action);   // alias forward delete
+void add_export(CLI::App& app, Action& action);   // export
+void add_import(CLI::App& app, Action& action);   // import
 void add_fabric(CLI::App& app, Action& action);   // lookup map nodes tree status
 void add_load(CLI::App& app, Action& action);     // load
 
@@ -53,6 +58,7 @@ int complain_usage(const std::string& message);
 // Returns a PUBLISH key that nobody has used: "<what>-" and 16 hexadecimal digits.
 std::string random_key(const std::string& what);
 void warn(const Globals& globals, const std::string& message);  // on stderr; the command goes on
+void remark(const Globals& globals, const std::string& message);  // on stderr, when that is a terminal: not an answer
 
 // Writes one line, or a text with its line end, to stdout.
 void say(const std::string& text);

@@ -1,5 +1,6 @@
 #include "entries.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "text.h"
@@ -31,6 +32,9 @@ std::string entry_card(const client::Entry& entry, const Terminal& terminal) {
   card.add({{"time", Style::heading}, local_time(entry.time_ms)});
   card.add({{"position", Style::heading}, std::to_string(entry.position)});
   if (!entry.type.empty()) card.add({{"type", Style::heading}, entry.type});
+  if (entry.reply_to) card.add({{"reply to", Style::heading}, std::to_string(entry.reply_to)});
+  if (!entry.mentions.empty()) card.add({{"mentions", Style::heading}, fmt::format("{}", fmt::join(entry.mentions, ", "))});
+  if (!entry.topics.empty()) card.add({{"topics", Style::heading}, fmt::format("{}", fmt::join(entry.topics, ", "))});
   std::string text = card.render(terminal, false) + "\n";
   if (!terminal.tty) return text + entry.body + (entry.body.empty() || entry.body.back() != '\n' ? "\n" : "");
   for (size_t at = 0; at < entry.body.size();) {
@@ -41,11 +45,26 @@ std::string entry_card(const client::Entry& entry, const Terminal& terminal) {
   return text;
 }
 
+const std::vector<std::string>& timeline_names() {
+  static const std::vector<std::string> names{"home", "sent", "mentions", "replies", "topic"};
+  return names;
+}
+const char* const timelines_help =
+    "home: what it follows; sent: what it published; mentions: what names it; replies: to its messages; topic: what carries it";
+
 bool parse_timeline(const std::string& name, client::Timeline& timeline) {
-  if (name == "home") timeline = client::Timeline::home;
-  else if (name == "sent") timeline = client::Timeline::sent;
-  else return false;
+  using client::Timeline;
+  static constexpr Timeline timelines[] = {Timeline::home, Timeline::sent, Timeline::mentions, Timeline::replies, Timeline::topic};
+  const auto& names = timeline_names();
+  const auto at = std::find(names.begin(), names.end(), name);
+  if (at == names.end()) return false;
+  timeline = timelines[at - names.begin()];
   return true;
+}
+
+std::string unread_text(uint64_t unread) {
+  constexpr uint64_t counted_most = 10'000;  // the protocol's bound
+  return fmt::format("{}{} unread", grouped(unread), unread >= counted_most ? " or more" : "");
 }
 
 }  // namespace canopy::console

@@ -16,13 +16,14 @@ using client::Result;
 
 struct EdgeArgs {
   std::string follower, author, wait = "1s";
+  uint32_t backfill = 0;
 };
 
 int run_follow(const Globals& globals, const EdgeArgs& args) {
   const auto wait = parse_duration(args.wait);
   if (!wait) return complain_usage(fmt::format("--wait '{}': give a time like 500ms or 5s", args.wait));
   return with_client(globals, [&](Client& client) {
-    const auto state = client.follow(args.follower, args.author, *wait);
+    const auto state = client.follow(args.follower, args.author, *wait, args.backfill);
     if (!state) return complain(globals, state.error());
     const bool active = *state == client::FollowState::active;
     if (globals.json) {
@@ -110,8 +111,12 @@ void add_follow(CLI::App& app, Action& action) {
   follow->add_option("FOLLOWER", args->follower, "who reads")->required();
   follow->add_option("AUTHOR", args->author, "who is read")->required();
   follow->add_option("--wait", args->wait, "how long to wait until it is active")->type_name("TIME")->capture_default_str();
+  follow->add_option("--backfill", args->backfill, "so many earlier messages come into home, too")
+      ->check(CLI::Range(0u, 1000u))
+      ->capture_default_str();
   follow->footer(R"(Examples:
   canopy follow bob alice
+  canopy follow bob alice --backfill 20
   canopy follow bob '#news' --wait 5s
 
 Safe to repeat. Many at once: canopy load)");

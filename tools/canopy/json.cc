@@ -2,22 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base64.h"
+
 namespace canopy::console {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string base64(std::string_view bytes) {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t n = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < n ? static_cast<uint8_t>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) text += k <= n ? digits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
 
 // What is not UTF-8 becomes U+FFFD: names are checked by the fabric, so only bodies can hold it.
 std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -37,7 +27,15 @@ Json json(const client::Entry& entry) {
     to["body"] = entry.body;
   else
     to["body_base64"] = base64(entry.body);
+  if (entry.reply_to) to["reply_to"] = std::to_string(entry.reply_to);
+  if (!entry.mentions.empty()) to["mentions"] = entry.mentions;
+  if (!entry.topics.empty()) to["topics"] = entry.topics;
   return to;
+}
+Json json(const std::vector<client::Entry>& entries) {
+  Json list = Json::array();
+  for (const client::Entry& entry : entries) list.push_back(json(entry));
+  return list;
 }
 
 Json json(const client::Node& node) {
@@ -70,10 +68,22 @@ std::string json_of(const client::Published& published) {
 std::string json_of(const client::Entry& entry) { return dumped(json(entry)); }
 
 std::string json_of(const client::Page& page) {
-  Json entries = Json::array();
-  for (const client::Entry& entry : page.entries) entries.push_back(json(entry));
-  return dumped({{"entries", std::move(entries)}, {"next", or_null(page.next)}, {"truncated", page.truncated},
-                 {"incomplete", page.incomplete}});
+  return dumped({{"entries", json(page.entries)}, {"next", or_null(page.next)}, {"unread", or_null(page.unread)},
+                 {"truncated", page.truncated}, {"incomplete", page.incomplete}});
+}
+
+std::string json_of(const client::Thread& thread) {
+  return dumped({{"message", json(thread.message)}, {"parent", thread.parent ? json(*thread.parent) : Json(nullptr)},
+                 {"replies", json(thread.replies)}, {"next", or_null(thread.next)}});
+}
+
+std::string json_of(const client::Retention& retention) {
+  const auto bound = [](uint64_t most) { return most ? Json(most) : Json(nullptr); };
+  return dumped({{"count", bound(retention.count)}, {"age", bound(static_cast<uint64_t>(retention.age.count()))}});
+}
+
+std::string json_of(const client::Forwarding& forwarding) {
+  return dumped({{"state", forwarding.off ? "off" : forwarding.state == client::FollowState::active ? "active" : "pending"}});
 }
 
 std::string json_of(const client::Names& names) {

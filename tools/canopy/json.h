@@ -20,6 +20,9 @@ std::string json_of(const client::NodeInfo& info);
 std::string json_of(const client::Published& published);
 std::string json_of(const client::Entry& entry);
 std::string json_of(const client::Page& page);
+std::string json_of(const client::Thread& thread);
+std::string json_of(const client::Retention& retention);    // null for no bound; age in seconds
+std::string json_of(const client::Forwarding& forwarding);
 std::string json_of(const client::Names& names);
 std::string json_of(const client::Place& place);
 std::string json_of(const client::Map& map);

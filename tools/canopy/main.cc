@@ -1,5 +1,6 @@
 // canopy, the console: one command per question to a fabric.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -18,9 +19,10 @@ constexpr const char* footer = R"(Examples:
   canopy publish alice "hello"       alice says hello
   canopy read bob                    what bob sees
   canopy tail bob                    … and goes on seeing, until Ctrl-C
+  canopy read bob --timeline mentions   … and what names him
   canopy status                      how the node is
 
-Each command has its own: canopy COMMAND --help
+Each command has its own: canopy help COMMAND
 
 Exit status: 0 done, 1 refused by the fabric, 2 bad usage, 3 no node could be reached.)";
 
@@ -28,6 +30,33 @@ std::string duration_check(const std::string& text) {
   const auto parsed = parse_duration(text);
   if (!parsed || parsed->count() <= 0) return "'" + text + "' is not a time like 500ms, 10s or 2m";
   return {};
+}
+
+int complain_unknown(const CLI::App& app, const std::string& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* known : app.get_subcommands({})) names.push_back(known->get_name());
+  const std::string meant = nearest(command, names);
+  fmt::print(stderr, "canopy: there is no command '{}'{}\nHelp: canopy --help\n", printable(command),
+             meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
+  return exit_usage;
+}
+
+void add_help(CLI::App& app, Action& action) {
+  auto name = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("help", "What a command does, with examples");
+  command->add_option("COMMAND", *name, "which; nothing: all of them");
+  command->footer("Examples:\n  canopy help\n  canopy help publish");
+  command->callback([&app, name, &action] {
+    action = [&app, name](const Globals&) {
+      // Not app.help(): that would be the help of the command that was parsed, this one.
+      const std::vector<const CLI::App*> commands = static_cast<const CLI::App&>(app).get_subcommands({});
+      const auto named = std::find_if(commands.begin(), commands.end(), [&](const CLI::App* other) { return other->get_name() == *name; });
+      if (!name->empty() && named == commands.end()) return complain_unknown(app, *name);
+      const CLI::App* about = name->empty() ? &app : *named;
+      say(app.get_formatter()->make_help(about, about == &app ? "canopy" : "canopy " + *name, CLI::AppFormatMode::Normal));
+      return exit_ok;
+    };
+  });
 }
 
 int run(int argc, char** argv) {
@@ -58,17 +87,22 @@ int run(int argc, char** argv) {
   add_follow(app, action);
   add_read(app, action);
   add_tail(app, action);
+  add_thread(app, action);
+  add_lists(app, action);
+  add_entity(app, action);
   add_fabric(app, action);
   add_load(app, action);
+  add_export(app, action);
+  add_import(app, action);
+  add_help(app, action);
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const std::vector<std::string> unknown = app.remaining();
-    fmt::print(stderr, "canopy: {}\nHelp: canopy {}--help\n",
-               app.get_subcommands().empty() && !unknown.empty() ? fmt::format("there is no command '{}'", printable(unknown.front()))
-                                                                 : std::string(error.what()),
+    if (app.get_subcommands().empty() && !unknown.empty()) return complain_unknown(app, unknown.front());
+    fmt::print(stderr, "canopy: {}\nHelp: canopy {}--help\n", error.what(),
                app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ");
     return exit_usage;
   }

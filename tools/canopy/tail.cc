@@ -36,13 +36,13 @@ class Tail {
 
   int run() {
     if (!args_.after) {
-      std::optional<Result<Page>> first = ask({args_.entity, timeline_, std::max(args_.lines, 1u), {}, {}, 0ms, false});
+      std::optional<Result<Page>> first = ask({args_.entity, timeline_, std::max(args_.lines, 1u), {}, {}, 0ms, false, {}});
       if (!first) return exit_ok;
       if (!*first) return complain(globals_, first->error());
       begin(std::move(**first));
     }
     while (!interrupted() && !enough()) {
-      std::optional<Result<Page>> page = ask({args_.entity, timeline_, 1000, {}, last_, long_poll, false});
+      std::optional<Result<Page>> page = ask({args_.entity, timeline_, 1000, {}, last_, long_poll, false, {}});
       if (!page) break;
       if (!*page) {
         if (!worth_waiting(page->error())) return complain(globals_, page->error());
@@ -119,8 +119,8 @@ void add_tail(CLI::App& app, Action& action) {
   auto args = std::make_shared<TailArgs>();
   CLI::App* command = app.add_subcommand("tail", "Show a timeline as it grows, oldest first, until Ctrl-C");
   command->add_option("ENTITY", args->entity, "whose")->required();
-  command->add_option("--timeline", args->timeline, "home: what it follows; sent: what it published")
-      ->check(CLI::IsMember({"home", "sent"}))
+  command->add_option("--timeline", args->timeline, timelines_help)
+      ->check(CLI::IsMember(timeline_names()))
       ->capture_default_str();
   auto* lines = command->add_option("-n,--lines", args->lines, "how many earlier entries to begin with")
                     ->check(CLI::Range(0u, 1000u))
@@ -129,7 +129,8 @@ void add_tail(CLI::App& app, Action& action) {
   command->add_option("--count", args->count, "end after so many entries; 0 goes on");
   command->footer(R"(Examples:
   canopy tail bob
-  canopy tail '#news' --timeline sent -n 0
+  canopy tail '#news' --timeline topic -n 0
+  canopy tail bob --timeline mentions
   canopy tail bob --json --after 0 | while read -r entry; do …; done
 
 Complete: what was published while the connection was away comes when it is back.)");

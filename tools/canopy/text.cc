@@ -6,6 +6,7 @@
 #include <cmath>
 #include <ctime>
 #include <fmt/format.h>
+#include <utility>
 
 namespace canopy::console {
 namespace {
@@ -194,6 +195,68 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   else return std::nullopt;
   if (ms > 1e12) return std::nullopt;
   return std::chrono::milliseconds(std::llround(ms));
+}
+
+namespace {
+struct AgeUnit {
+  std::string_view name;
+  uint64_t seconds;
+};
+constexpr std::array age_units{AgeUnit{"w", 604'800}, AgeUnit{"d", 86'400}, AgeUnit{"h", 3'600}, AgeUnit{"m", 60}, AgeUnit{"s", 1}};
+constexpr uint64_t age_s_max = 1'000'000'000'000;
+}  // namespace
+
+std::optional<std::chrono::seconds> parse_age(std::string_view text) {
+  for (const AgeUnit& unit : age_units) {
+    if (!text.ends_with(unit.name)) continue;
+    const auto number = parse_number(text.substr(0, text.size() - unit.name.size()));
+    if (!number || *number > age_s_max / unit.seconds) return std::nullopt;
+    return std::chrono::seconds(*number * unit.seconds);
+  }
+  if (text == "0") return std::chrono::seconds(0);
+  return std::nullopt;
+}
+
+std::string age_text(std::chrono::seconds age) {
+  const auto seconds = static_cast<uint64_t>(std::max<int64_t>(age.count(), 0));
+  for (const AgeUnit& unit : age_units)
+    if (unit.name != "w" && seconds > 0 && seconds % unit.seconds == 0)
+      return fmt::format("{} {}", grouped(seconds / unit.seconds), unit.name);
+  return "0 s";
+}
+
+namespace {
+// Optimal string alignment: the fewest letters to change, insert, leave out, or swap with the next.
+size_t letters_apart(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    before = std::exchange(last, row);
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+  }
+  return row[b.size()];
+}
+}  // namespace
+
+std::string nearest(std::string_view mistyped, const std::vector<std::string>& words) {
+  constexpr size_t looked_at = 40;  // bytes: nobody types so long a word
+  if (mistyped.size() > looked_at) return {};
+  std::string best;
+  size_t least = 3;  // more than two is another word
+  for (const std::string& word : words) {
+    const size_t apart = letters_apart(mistyped, word);
+    if (apart < least && apart * 2 <= word.size()) {
+      least = apart;
+      best = word;
+    }
+  }
+  if (!best.empty() || mistyped.size() < 3) return best;
+  const auto longer = std::find_if(words.begin(), words.end(), [&](const std::string& word) { return word.starts_with(mistyped); });
+  return longer == words.end() ? std::string() : *longer;
 }
 
 std::optional<uint64_t> parse_number(std::string_view text) {

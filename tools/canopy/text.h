@@ -31,6 +31,13 @@ std::string ranges(const std::vector<uint32_t>& numbers);
 
 // Returns a time-out from "500ms", "10s", "2m" or "1.5" (seconds); none for anything else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+// Returns an age from "90s", "15m", "12h", "30d" or "2w", whole seconds; none for anything else.
+std::optional<std::chrono::seconds> parse_age(std::string_view text);
+std::string age_text(std::chrono::seconds age);  // 30 d, 12 h, 90 s: in the largest unit that is exact
 std::optional<uint64_t> parse_number(std::string_view text);
+
+// Returns the word that was probably meant, or "" when none is near: few letters wrong, missing, too
+// many, or two of them swapped.
+std::string nearest(std::string_view mistyped, const std::vector<std::string>& words);
 
 }  // namespace canopy::console
