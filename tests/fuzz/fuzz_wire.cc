@@ -2,7 +2,7 @@
 // Built by hand, from the checkout:
 //
 //   clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -DMSGPACK_NO_BOOST -Isrc
-//     tests/fuzz/fuzz_wire.cc src/wire/*.cc src/base/{assert,hash,name,result}.cc -lxxhash -o fuzz_wire
+//     tests/fuzz/fuzz_wire.cc src/wire/*.cc src/base/{assert,hash,name,result,values}.cc -lxxhash -o fuzz_wire
 //   ./fuzz_wire -max_len=4096 -max_total_time=300 CORPUS_DIRECTORY
 #include <cstddef>
 #include <cstdint>
@@ -20,11 +20,12 @@ using namespace canopy::wire;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   static constexpr std::string_view verbs[] = {"PING", "PUBLISH", "FOLLOW", "UNFOLLOW", "READ",   "GET",      "FOLLOWERS", "FOLLOWING",
-                                               "LOOKUP", "MAP",     "TREE",   "STATUS",   "X.LEAVES", "X.LEAF", "", "nonsense"};
-  const std::string_view verb = verbs[data[0] % 16];
+                                               "LOOKUP", "MAP",     "TREE",   "STATUS",   "X.LEAVES", "X.LEAF", "", "nonsense",
+                                               "THREAD", "RETRACT", "DELETE", "MARK",     "RETAIN",   "ALIAS",  "FORWARD", "X.MOVED"};
+  const std::string_view verb = verbs[data[0] % std::size(verbs)];
   const void* const start = data + 1;
   const std::string_view bytes(static_cast<const char*>(start), size - 1);
-  switch (data[0] / 16 % 6) {
+  switch (data[0] / std::size(verbs) % 6) {
     case 0: {
       const auto request = decode_request({verb, bytes}, {.between_nodes = true});
       if (!request) break;
@@ -32,7 +33,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         const RequestFrames frames = encode_request(*request, encoding);
         std::vector<std::string_view> again{frames.verb, frames.args};
         if (frames.body) again.push_back(*frames.body);
-        ASSERT(decode_request(again, {.between_nodes = true}).has_value());
+        const auto decoded = decode_request(again, {.between_nodes = true});
+        ASSERT(decoded.has_value());
+        ASSERT(encode_request(*decoded, encoding).args == frames.args);
       }
       break;
     }
@@ -43,7 +46,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     case 2: {
       const auto message = decode_message(bytes);
-      if (message) ASSERT(decode_message(encode_message(*message)).has_value());
+      if (!message) break;
+      const std::string once = encode_message(*message);
+      const auto again = decode_message(once);
+      ASSERT(again.has_value());
+      ASSERT(encode_message(*again) == once);
       break;
     }
     case 3: {
@@ -62,7 +69,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     default: {
       Letter letter;
-      if (decode_letter(bytes, letter)) ASSERT(decode_letter(encode_letter(letter), letter));
+      if (decode_letter(bytes, letter)) {
+        const std::string once = encode_letter(letter);
+        ASSERT(decode_letter(once, letter));
+        ASSERT(encode_letter(letter) == once);
+      }
       (void)decode_ingest({verb, bytes, "body"}, {});
     }
   }

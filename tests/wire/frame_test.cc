@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "base/limits.h"
 #include "samples.h"
 
 using namespace canopy;
@@ -12,6 +13,16 @@ std::string said(const Result<LinkFrame>& frame) { return frame ? "OK" : frame.e
 // A frame of one item, which is given as msgpack.
 std::string frame_of(std::string_view items, std::string_view bodies = "\x90") {
   return std::string("\x97\x02\xc4\x00\x01\x02\x03", 7) + std::string(bodies) + std::string(items);
+}
+
+// A frame of one stream letter, whose item is given, and of one channel letter, whose body's index is.
+std::string item_of(std::string_view item) {
+  return frame_of("\x91\x95\x07\x01\xa1" "a" + std::string(item) + std::string("\x93\x01\xc4\x00\x90", 5));
+}
+std::string letter_of(const std::string& letter, std::string_view body, const Blob& table = nullptr) {
+  const auto bytes = [](const std::string& b) { return "\xc4" + std::string(1, static_cast<char>(b.size())) + b; };
+  const std::string head = body.empty() ? "\x91\x98" : "\x91\x99";
+  return frame_of(head + "\x08\x01\x02\x03\x04\x05\x06" + bytes(letter) + std::string(body), table ? "\x91" + bytes(*table) : "\x90");
 }
 
 }  // namespace
@@ -39,6 +50,44 @@ TEST_CASE("wire: a message's record has the bytes that are written down") {
   CHECK(decode_message("\x03").error().message == "message record has version 3: this program knows 1 and 2");
 }
 
+TEST_CASE("wire: a message that says to whom it goes has the second version's record, with the bytes that are written down") {
+  MessageView m;
+  m.id = MessageId(1);
+  m.position = Position(2);
+  m.time_ms = 3;
+  m.author = "al";
+  m.reply_to = MessageId(0x0102030405060708);
+  m.mentions = {"b", "c"};
+  m.topics = {"#x"};
+  m.to = {"d"};
+  const std::string blob = encode_message(m);
+  const std::string first("\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x03\x02" "al\0\0", 22);  // of either version
+  CHECK(blob == "\x02" + first + "\x01\x02\x03\x04\x05\x06\x07\x08" "\x02\x01" "b\x01" "c\x01\x02#x\x01\x01" "d");
+  const auto decoded = decode_message(blob);
+  REQUIRE(decoded.has_value());
+  CHECK(decoded->author == "al");
+  CHECK(decoded->reply_to == m.reply_to);
+  CHECK(decoded->mentions == m.mentions);
+  CHECK(decoded->topics == m.topics);
+  CHECK(decoded->to == m.to);
+  for (size_t n = 0; n < blob.size(); ++n) CHECK_FALSE(decode_message(blob.substr(0, n)).has_value());
+  CHECK(decode_message(blob + "x").error().message == "message record goes on after its last field: 1 bytes");
+  CHECK(decode_message("\x02" + first + std::string(8, '\0') + "\xff\xff\xff\x7f").error().message == "message record is cut short");
+
+  // Any one of the fields makes it one of the second version.
+  const auto version = [](auto set) {
+    MessageView one;
+    one.author = "al";
+    set(one);
+    return encode_message(one)[0];
+  };
+  CHECK(version([](MessageView&) {}) == 1);
+  CHECK(version([](MessageView& one) { one.reply_to = MessageId(1); }) == 2);
+  CHECK(version([](MessageView& one) { one.mentions = {"b"}; }) == 2);
+  CHECK(version([](MessageView& one) { one.topics = {"#x"}; }) == 2);
+  CHECK(version([](MessageView& one) { one.to = {"b"}; }) == 2);
+}
+
 TEST_CASE("wire: a body's reference differs with a single bit") {
   const Blob a = sample_blob(5, "hello"), b = sample_blob(5, "hellp");
   CHECK(body_ref(MessageId(5), *a) == body_ref(MessageId(5), *a));
@@ -46,6 +95,8 @@ TEST_CASE("wire: a body's reference differs with a single bit") {
 }
 
 TEST_CASE("wire: letters have the bytes that are written down") {
+  using namespace std::string_literals;
+  const std::string zeros(8, '\0'), five = std::string(7, '\0') + "\x05";
   struct Case {
     Letter letter;
     std::string bytes;
@@ -54,6 +105,20 @@ TEST_CASE("wire: letters have the bytes that are written down") {
       {LeafJoin{"al", Position(5)}, std::string("\x01\x01\x02" "al\0\0\0\0\0\0\0\x05", 13)},
       {LeafLeave{"al", Position(5)}, std::string("\x01\x02\x02" "al\0\0\0\0\0\0\0\x05", 13)},
       {Welcome{"al", Position(5), StreamNo(6), MessageId(7)}, std::string("\x01\x03\x02" "al\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07", 29)},
+      {Clone{List::mentions, "bo", {}, {MessageId(5), 6}, nullptr}, "\x01\x04\x03\x02" "bo" + zeros + five + "\0\0\0\x06"s},
+      {Clone{List::replies, "", MessageId(5), {MessageId(5), 6}, nullptr}, "\x01\x04\x04\0"s + five + five + "\0\0\0\x06"s},
+      {Clone{List::topic, "#x", {}, {MessageId(5), 6}, nullptr}, "\x01\x04\x05\x02#x" + zeros + five + "\0\0\0\x06"s},
+      {Clone{List::direct, "bo", {}, {MessageId(5), 6}, nullptr}, "\x01\x04\x06\x02" "bo" + zeros + five + "\0\0\0\x06"s},
+      {Unclone{List::topic, "#x", {}, MessageId(5)}, "\x01\x05\x05\x02#x" + zeros + five},
+      {BackfillAsk{"al", "bo", Position(5), 300}, "\x01\x06\x02" "al\x02" "bo" + five + "\xac\x02"},
+      {Backfill{"al", "bo", Position(5), 2, {}, {MessageId(5), 6}, nullptr},
+       "\x01\x07\x02" "al\x02" "bo" + five + "\x02" + zeros + five + "\0\0\0\x06"s},
+      {Redirect{"al", Position(5), "bo"}, "\x01\x08\x02" "al" + five + "\x02" "bo"},
+      {AliasClaim{"al", "bo"}, "\x01\x09\x02" "al\x02" "bo"},
+      {AliasAnswer{"al", "bo", true}, "\x01\x0a\x02" "al\x02" "bo\x01"},
+      {AliasDrop{"al", "bo"}, "\x01\x0b\x02" "al\x02" "bo"},
+      {Share{"al", "bo"}, "\x01\x0c\x02" "al\x02" "bo"},
+      {Shared{"al", "bo"}, "\x01\x0d\x02" "al\x02" "bo"},
   };
   for (const Case& c : cases) {
     CHECK(encode_letter(c.letter) == c.bytes);
@@ -72,8 +137,81 @@ TEST_CASE("wire: letters have the bytes that are written down") {
       CHECK_FALSE(decode_letter(bytes, letter));
     }
   }
+}
+
+TEST_CASE("wire: a letter that cannot be is refused, and what it was read into stays") {
+  const std::string long_name(201, 'n');
+  const Position at(1, 5);
+  const BodyRef ref{MessageId(5), 6}, none{};
+  const uint32_t most = static_cast<uint32_t>(limits::backfill_max);
+  const Letter wrong[] = {
+      LeafJoin{"", at},
+      LeafJoin{long_name, at},
+      LeafJoin{"a", Position(UINT64_MAX)},
+      LeafLeave{"\xff", at},
+      Welcome{"a", at, {}, {}},
+      Welcome{"a", at, StreamNo(UINT64_MAX), {}},
+      Clone{List::mentions, "", {}, ref, nullptr},
+      Clone{List::mentions, "bob", MessageId(7), ref, nullptr},
+      Clone{List::mentions, "bob", {}, none, nullptr},
+      Clone{List::replies, "", {}, ref, nullptr},
+      Clone{List::replies, "bob", MessageId(7), ref, nullptr},
+      Clone{List{2}, "bob", {}, ref, nullptr},
+      Clone{List{7}, "bob", {}, ref, nullptr},
+      Unclone{List::topic, long_name, {}, MessageId(5)},
+      Unclone{List::topic, "#x", {}, {}},
+      Unclone{List{0}, "#x", {}, MessageId(5)},
+      BackfillAsk{"", "bob", at, 1},
+      BackfillAsk{"a", "", at, 1},
+      BackfillAsk{"a", "bob", {}, 1},
+      BackfillAsk{"a", "bob", Position(UINT64_MAX), 1},
+      BackfillAsk{"a", "bob", at, 0},
+      BackfillAsk{"a", "bob", at, most + 1},
+      Backfill{"a", "", at, 1, {}, ref, nullptr},
+      Backfill{"a", "bob", {}, 1, {}, ref, nullptr},
+      Backfill{"a", "bob", at, 0, {}, ref, nullptr},
+      Backfill{"a", "bob", at, most + 1, {}, ref, nullptr},
+      Backfill{"a", "bob", at, 1, StreamNo(UINT64_MAX), ref, nullptr},
+      Backfill{"a", "bob", at, 1, {}, none, nullptr},
+      Redirect{"a", Position(UINT64_MAX), "b"},
+      Redirect{"a", at, ""},
+      AliasClaim{"a", ""},
+      AliasClaim{"a", "a"},
+      AliasAnswer{"", "b", true},
+      AliasDrop{"a", "a"},
+      Share{"a", ""},
+      Shared{"", "a"},
+  };
+  for (const Letter& one : wrong) {
+    CAPTURE(one.index());
+    Letter letter = Share{"kept", "kept"};
+    CHECK_FALSE(decode_letter(encode_letter(one), letter));
+    REQUIRE(std::holds_alternative<Share>(letter));
+    CHECK(std::get<Share>(letter).reflector == "kept");
+  }
+  std::string answer = encode_letter(AliasAnswer{"a", "b", true});
+  answer.back() = 2;
   Letter letter;
-  CHECK_FALSE(decode_letter(encode_letter(LeafJoin{"", Position(5)}), letter));
+  CHECK_FALSE(decode_letter(answer, letter));
+}
+
+TEST_CASE("wire: every letter is the same after a round trip, and those with a message tell where it is") {
+  for (Letter letter : sample_letters()) {
+    const std::string bytes = encode_letter(letter);
+    Letter decoded;
+    REQUIRE(decode_letter(bytes, decoded));
+    CHECK(decoded.index() == letter.index());
+    CHECK(encode_letter(decoded) == bytes);
+    const bool has_one = std::holds_alternative<Clone>(letter) || std::holds_alternative<Backfill>(letter);
+    const LetterBody body = body_of(letter), empty = body_of(decoded);
+    CHECK((body.message != nullptr) == has_one);
+    CHECK((empty.message != nullptr) == has_one);
+    if (!has_one) continue;
+    CHECK(*body.message != nullptr);
+    CHECK(*empty.message == nullptr);
+    CHECK(body.ref == empty.ref);
+    CHECK(body.ref == body_ref(body.ref.id, **body.message));
+  }
 }
 
 TEST_CASE("wire: a packet goes to the other end, an acknowledgement to the channel's sender") {
@@ -112,6 +250,7 @@ TEST_CASE("wire: a body stands once in a frame and once in memory") {
       StreamLetter{BucketId(1), "alice", item, sample_route(1)},
       StreamLetter{BucketId(1), "alice", item, sample_route(2)},
       Fetched{BucketId(1), BucketId(2), "alice", {}, {}, {}, {}, {}, {copy}},
+      ChannelLetter{BucketId(1), BucketId(2), {}, {}, Clone{List::mentions, "bob", {}, copy.ref, copy.message}},
   }));
   CHECK(bytes.size() < 10'400);
   const auto frame = decode_frame(bytes);
@@ -120,6 +259,29 @@ TEST_CASE("wire: a body stands once in a frame and once in memory") {
   CHECK(*blob == *item.message);
   CHECK(std::get<StreamLetter>(frame->items[1]).item.message == blob);
   CHECK(std::get<Fetched>(frame->items[2]).items.at(0).message == blob);
+  CHECK(std::get<Clone>(std::get<ChannelLetter>(frame->items[3]).letter).message == blob);
+}
+
+TEST_CASE("wire: a stream item's flags, hops and target arrive") {
+  StreamItem message = sample_item(1, "one");
+  message.shared = true;
+  message.hops = 200;
+  StreamItem retraction{StreamNo(1, 4), StreamItem::Kind::retraction, {MessageId(5), 0}, nullptr};
+  retraction.hops = 1;
+  retraction.target = StreamNo(1, 2);
+  const auto frame = decode_frame(encode_frame(sample_frame({Fetched{BucketId(1), BucketId(2), "a", {}, {}, {}, {}, {}, {message, retraction}}})));
+  REQUIRE_MESSAGE(frame.has_value(), said(frame));
+  const auto& items = std::get<Fetched>(frame->items[0]).items;
+  REQUIRE(items.size() == 2);
+  CHECK(items[0].shared);
+  CHECK(items[0].hops == 200);
+  CHECK(items[0].target.zero());
+  CHECK(items[1].kind == StreamItem::Kind::retraction);
+  CHECK(items[1].ref.id == MessageId(5));
+  CHECK_FALSE(items[1].shared);
+  CHECK(items[1].hops == 1);
+  CHECK(items[1].target == StreamNo(1, 2));
+  CHECK(items[1].message == nullptr);
 }
 
 TEST_CASE("wire: a frame that is wrong says where") {
@@ -130,6 +292,8 @@ TEST_CASE("wire: a frame that is wrong says where") {
   const StreamItem item = sample_item(1, "one");
   StreamItem other = item;
   other.ref.hash ^= 1;
+  const std::string share = encode_letter(Share{"a", "b"});
+  const std::string clone = encode_letter(Clone{List::mentions, "bob", {}, other.ref, nullptr});
   const Case cases[] = {
       {"", "frame ends in the middle of a value"},
       {"\x05", "frame is a number: it must be a list"},
@@ -151,11 +315,29 @@ TEST_CASE("wire: a frame that is wrong says where") {
       {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x01\x05\x06\x00\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is not in the table of 0"},
       {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x05\x05\x06\xc0\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].kind is 5: this program knows 1 to 4"},
       {frame_of("\x91\x95\x07\x01\xa1" "a\x97\x01\x02\x05\x06\x00\x00\x00\x93\x01\xc4\x00\x90"s), "frame.items[0].item[0].body is given: only a message has one"},
+      {item_of("\x97\x01\x00\x05\x06\xc0\x00\x00"s), "frame.items[0].item[0].kind is 0: this program knows 1 to 4"},
+      {item_of("\x97\x01\x03\x05\x06\x00\x00\x00"s), "frame.items[0].item[0].body is given: only a message has one"},
+      {item_of("\x97\x01\x03\x00\x00\xc0\x00\x00"s), "frame.items[0].item[0].id is 0: a retraction needs one"},
+      {item_of("\x97\x01\x02\x00\x00\xc0\x01\x00"s), "frame.items[0].item[0].flags are given: this kind has none"},
+      {item_of("\x97\x01\x04\x00\x00\xc0\x02\x00"s), "frame.items[0].item[0].flags are given: this kind has none"},
+      {item_of("\x97\x01\x04\x00\x00\xc0\x00\x05"s), "frame.items[0].item[0].target is given: only a retraction has one"},
+      {item_of("\x97\x01\x03\x05\x00\xc0\xcd\x02\x00\x05"s), "frame.items[0].item[0].flags is 512: it must be at most 511"},
+      {item_of("\x95\x01\x02\x05\x06\xc0"), "frame.items[0].item[0].flags is missing"},
       {encode_frame(sample_frame({StreamLetter{BucketId(1), "a", other, {}}})), "frame.items[0].item[0].body has another id or hash than what needs it"},
       {frame_of("\x91\x97\x05\x01\x02\x03\xa5HELLO\xc4\x00\xc0"s),
        "frame.items[0].request is wrong: unknown verb 'HELLO': known are PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS, THREAD, RETRACT, DELETE, MARK, RETAIN, ALIAS, FORWARD"},
       {frame_of("\x91\x96\x06\x01\xc2\x03\xa4PING\xc4\x01\x80"s), "frame.items[0].reply is wrong: reply does not fit: node is missing: PING needs text"},
       {frame_of("\x91\x99\x08\x01\x02\x03\x04\x05\x06\xc4\x01x\xc0"s), "frame.items[0].letter is no letter that this program knows"},
+      {letter_of(share, "\x00"s), "frame.items[0].body is given: this letter has none"},
+      {letter_of(share, ""), "frame.items[0].body is missing"},
+      {letter_of(clone, "\xc0"), "frame.items[0].body is not in the table of 0"},
+      {letter_of(clone, "\x00"s), "frame.items[0].body is not in the table of 0"},
+      {letter_of(clone, "\x01", item.message), "frame.items[0].body is not in the table of 1"},
+      {letter_of(clone, "\x00"s, item.message), "frame.items[0].body has another id or hash than what needs it"},
+      {frame_of("\x91\x96\x06\x01\xc2\x03\xa7X.MOVED\xc4\x05\x93\xa1X\xc4\x00"s),
+       "frame.items[0].reply is wrong: reply ends in the middle of a value"},
+      {frame_of("\x91\x96\x06\x01\xc2\x03\xa7X.MOVED\xc4\x06\x93\xa1X\xc4\x00\xc0"s),
+       "frame.items[0].reply is wrong: reply.again is wrong: unknown verb 'X': known are PING, PUBLISH, FOLLOW, UNFOLLOW, READ, GET, FOLLOWERS, FOLLOWING, LOOKUP, MAP, TREE, STATUS, THREAD, RETRACT, DELETE, MARK, RETAIN, ALIAS, FORWARD"},
   };
   for (const Case& c : cases) CHECK(said(decode_frame(c.bytes)) == c.said);
 }
