@@ -7,15 +7,18 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "base/time.h"
 #include "base/types.h"
 #include "bucket/channels.h"
+#include "bucket/dead.h"
 #include "bucket/entities.h"
 #include "bucket/events.h"
 #include "bucket/keys.h"
+#include "bucket/lists.h"
 #include "leaf/home.h"
 #include "leaf/leaves.h"
 #include "map/map.h"
@@ -69,6 +72,12 @@ class Bucket {
   struct Counters {
     uint64_t publishes = 0, follows = 0, unfollows = 0, reads = 0, deliveries = 0, repeats = 0, parks = 0,
              refused = 0, fetches = 0, fetched = 0, tails = 0, letters = 0, letter_repeats = 0, letter_gaps = 0;
+    // The message graph. What is dropped has a name: of a retracted message, for an entity being deleted,
+    // a reply to what is gone, a repeat in a list or a stream, a message that was forwarded too often.
+    uint64_t clones = 0, clone_repeats = 0, clones_passed_on = 0, replies_to_nothing = 0, dropped_dead = 0,
+             dropped_ending = 0, retractions = 0, retracted = 0, forwarded = 0, stream_repeats = 0, hops_ended = 0,
+             other_ways = 0, backfilled = 0, backfill_repeats = 0, backfills_cut = 0, redirects = 0, moved = 0,
+             deleted = 0, trimmed = 0;
     void add(const Counters& other);
   };
   const Counters& counters() const { return counters_; }
@@ -116,28 +125,88 @@ class Bucket {
   void on_letter_body(const wire::LeafJoin& join, BucketId from, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::LeafLeave& leave, BucketId from, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader, Effects& effects);
+  void applied(leaf::Leaf& leaf, leaf::Applying& applying, Now now, const store::Reader& reader, Effects& effects);
   void delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void send_all(std::vector<wire::Packet> packets, Effects& effects);
   void trim(const store::Reader& reader, Effects& effects);
   void sweep(Now now);
 
-  // requests.cc: what clients ask
+  // publish.cc: PUBLISH, RETRACT, and what of them comes from other buckets
+  struct OwnMessage {
+    EntityNo author;
+    Position position;   // in its `sent`
+    StreamNo no;         // in its stream; zero: it has none
+    BodyRef ref;
+  };
   void publish(const Ask& ask, const wire::Publish& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
+  std::variant<wire::Published, Error> publish_one(const wire::Message& message, Now now, const store::Reader& reader, Effects& effects);
+  template <class Targets>
+  std::optional<Error> full_way(const Targets& targets) const;
+  void send_letter(BucketId to, wire::Letter letter, Position position, Now now, Effects& effects);
+  void on_letter_body(const wire::Clone& clone, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::Unclone& unclone, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void into_stream(EntityNo entity, std::string_view name, BodyRef ref, Blob message, uint8_t hops, const store::Reader& reader, Effects& effects);
+  void pass_retraction(EntityNo entity, MessageId id, StreamNo target, uint8_t hops, const store::Reader& reader, Effects& effects);
+  wire::Reply retract(const wire::Retract& request, Now now, const store::Reader& reader, Effects& effects);
+  std::optional<Error> withdraw(const OwnMessage& own, std::string_view name, Now now, const store::Reader& reader, Effects& effects);
+  void retract_here(MessageId id, Position position, const store::Reader& reader, Effects& effects);
+  void retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects);
+  void retract_delivery(LeafNo leaf, Position position, const store::Reader& reader, Effects& effects);
+  void gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects);
+  void retracted(const leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader, Effects& effects);
+  std::optional<OwnMessage> own_message(MessageId id, const store::Reader& reader) const;
+
+  // names.cc: aliases and deletion
+  // Returns the request with first names instead of aliases, when it names one.
+  std::optional<wire::Request> moved(const wire::Request& request) const;
+  const std::string* alias_target(std::string_view name) const;  // null: it is no alias
+  std::string first_name(const std::string& name) const;
+  void remember_alias(const std::string& alias, const std::string& entity, Effects& effects);
+  void alias(const Ask& ask, const wire::Alias& request, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::AliasClaim& claim, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::AliasAnswer& said, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::AliasDrop& drop, Effects& effects);
+  wire::Reply remove(const wire::Delete& request, Now now, const store::Reader& reader, Effects& effects);
+  std::optional<Error> busy_if_ending(std::string_view name, const store::Reader& reader) const;
+  void delete_some(Now now, const store::Reader& reader, Effects& effects);
+  bool delete_messages(EntityNo entity, std::string_view name, Now now, const store::Reader& reader, Effects& effects);
+  bool delete_follows(EntityNo entity, Now now, const store::Reader& reader, Effects& effects);
+  bool delete_rows(EntityNo entity, const std::string& name, Now now, const store::Reader& reader, Effects& effects);
+  bool delete_reflector(EntityNo entity, const std::string& name, const store::Reader& reader, Effects& effects);
+  bool ending(EntityNo entity) const { return endings_.contains(entity); }
+
+  // follow.cc: FOLLOW, UNFOLLOW, FORWARD
   void follow(const Ask& ask, const wire::Follow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   void unfollow(const Ask& ask, const wire::Unfollow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
+
+  // read.cc: READ, GET, THREAD, MARK, RETAIN, FOLLOWING, and what other nodes ask
   void read(const Ask& ask, const wire::Read& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   // `room`: about how many bytes of entries the page may have; one is always taken.
   wire::TimelinePage page(const wire::Read& request, std::string_view entity, size_t room, Now now, const store::Reader& reader);
-  wire::TimelinePage home_page(const wire::Read& request, EntityNo entity, size_t room, Now now, const store::Reader& reader);
-  wire::TimelinePage sent_page(const wire::Read& request, EntityNo entity, size_t room, const store::Reader& reader) const;
-  wire::Reply get(MessageId id, const store::Reader& reader) const;
+  wire::TimelinePage home_page(const wire::Read& request, std::optional<Position> after, EntityNo entity, size_t room, Now now, const store::Reader& reader);
+  wire::TimelinePage list_page(const wire::Read& request, std::optional<Position> after, EntityNo entity, size_t room, Now now, const store::Reader& reader) const;
+  wire::Reply thread(const wire::Thread& request, Now now, const store::Reader& reader) const;
+  wire::Reply mark(const wire::Mark& request, Now now, const store::Reader& reader, Effects& effects);
+  wire::Reply retain(const wire::Retain& request, const store::Reader& reader, Effects& effects);
+  std::optional<Position> marker(EntityNo entity, wire::Timeline timeline, std::string_view consumer, const store::Reader& reader) const;
+  uint64_t unread(EntityNo entity, wire::Timeline timeline, Position marker, Now now, const store::Reader& reader);
+  wire::Reply get(MessageId id, Now now, const store::Reader& reader) const;
   wire::Reply following(const wire::Following& request, const store::Reader& reader) const;
   wire::Reply leaves(const wire::Leaves& request, const store::Reader& reader) const;
   wire::Reply leaf(const wire::Leaf& request, const store::Reader& reader);
-  std::variant<wire::Published, Error> publish_one(const wire::Message& message, Now now, const store::Reader& reader, Effects& effects);
-  Position newest_sent(EntityNo entity, const store::Reader& reader) const;
   MessageId newest_message(EntityNo entity, const store::Reader& reader) const;
   void follows_settled(LeafNo leaf, wire::FollowState state, Effects& effects);
+  leaf::Leaf* join(const std::string& author, Position generation, Now now, Effects& effects);
+  std::variant<bool, Error> cut(EntityNo follower, const std::string& author, Now now, const store::Reader& reader, Effects& effects);
+  void leave(leaf::Leaf& leaf, Position position, Now now, Effects& effects);
+  void leaf_ended(leaf::Leaf& leaf, Now now, Effects& effects);
+  void on_letter_body(const wire::BackfillAsk& ask, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::Backfill& earlier, const store::Reader& reader, Effects& effects);
+  void forward(const Ask& ask, const wire::Forwarding& request, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::Share& share, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::Shared& shared, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::Redirect& redirect, Position position, Now now, const store::Reader& reader, Effects& effects);
+  void merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<EntityNo, std::string>>& edges, const store::Reader& reader, Effects& effects);
 
   // asks.cc: who waits and who listens
   OpenAsk& open_ask(uint64_t ask, wire::Reply empty, size_t parts);
@@ -149,6 +218,11 @@ class Bucket {
   void untail_if_unused(const TailKey& key);
   void entity_created(EntityNo entity, const std::string& name);
   bool tailed_home(EntityNo entity) const { return home_tails_.contains(entity); }
+  // One follower's home gets an entry, if it is in memory and no lower way leads there.
+  void arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob& message, const leaf::Ways& ways,
+               const store::Reader& reader, Effects& effects);
+  void drop_home(EntityNo entity);
+  void notify_retracted(const TailKey& key, MessageId id, Effects& effects);
   void notify(const TailKey& key, const wire::Entry& entry, Position prev, Effects& effects);
   void wake(const TailKey& key);
   void beats(Now now, const store::Reader& reader, Effects& effects);
@@ -166,6 +240,17 @@ class Bucket {
   leaf::Leaves leaves_;
   leaf::Timelines timelines_;
   Keys keys_;
+  Lists lists_;
+  Dead dead_;
+  bool markers_ = false;             // somebody here has a read marker
+  // Names that lead to another entity: of this bucket, and of others as far as somebody here followed one.
+  std::unordered_map<std::string, std::string> aliases_;
+  std::set<EntityNo> endings_;       // entities whose deletion goes on
+  std::set<EntityNo> ended_;         // of these, whose leaves were told since the bucket was opened
+  EntityNo deleting_;                // the one that had its turn
+  // Of this step, which does not read its own writes.
+  std::set<std::pair<MessageId, EntityNo>> passed_;
+  std::set<MessageId> dead_now_;
   bool retired_leaves_ = false;      // some deliveries wait to be erased
   LeafNo trim_from_;                 // where the trimming walk goes on; zero: no walk
   Instant work_at_ = Instant::never();  // the next slice of erasing
@@ -174,6 +259,8 @@ class Bucket {
   std::map<uint64_t, OpenAsk> asks_;
   std::set<std::pair<Instant, uint64_t>> deadlines_;
   std::map<LeafNo, std::vector<std::pair<uint64_t, size_t>>> waiting_follows_;  // (ask, part)
+  std::map<std::pair<LeafNo, EntityNo>, std::vector<uint64_t>> waiting_forwards_;        // asks
+  std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> waiting_aliases_;  // by entity, alias
   std::map<TailKey, Tailed> tails_;
   std::map<EntityNo, std::string> home_tails_;   // those of `tails_` on home whose entity exists
   std::set<std::pair<Instant, TailKey>> beats_;
@@ -183,5 +270,7 @@ class Bucket {
   Instant marks_at_ = Instant::never();
   Counters counters_;
 };
+
+wire::Reply no_such_message(MessageId id);
 
 }  // namespace canopy::bucket

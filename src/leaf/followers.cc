@@ -1,5 +1,7 @@
 #include "leaf/followers.h"
 
+#include <algorithm>
+
 #include "store/keys.h"
 #include "store/packed_set.h"
 
@@ -48,6 +50,32 @@ void Followers::insert(EntityNo follower, store::Writes& writes) const {
 
 void Followers::remove(EntityNo follower, store::Writes& writes) const {
   writes.remove(chunk_of(follower).key, follower.value());
+}
+
+// Rewrites the chunks: the set is merged once, and cut again. Rare, and the leaf is seldom large.
+void Followers::insert_all(const std::vector<EntityNo>& followers, store::Writes& writes) const {
+  if (followers.empty()) return;
+  std::vector<EntityNo> all = followers;
+  visit(EntityNo(), [&](EntityNo follower) {
+    all.push_back(follower);
+    return true;
+  });
+  std::sort(all.begin(), all.end());
+  clear(writes);
+  for (size_t i = 0; i < all.size(); i += chunk_members) {
+    std::string members;
+    for (size_t k = i; k < std::min(all.size(), i + chunk_members); ++k) store::set_insert(members, all[k].value());
+    const uint32_t first = i == 0 ? 0 : all[i].value();
+    writes.put(KeyBuilder(bucket_, Table::followers).add(leaf_).add(first), members);
+  }
+}
+
+void Followers::clear(store::Writes& writes) const {
+  const std::string prefix = KeyBuilder(bucket_, Table::followers).add(leaf_);
+  reader_.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
+    writes.erase(std::string(key));
+    return true;
+  });
 }
 
 bool Followers::only(EntityNo follower) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/types.h"
 #include "store/reader.h"
@@ -23,6 +24,9 @@ class Followers {
   // REQUIRES: !contains(follower) / contains(follower). One change per step: reads do not see writes.
   void insert(EntityNo follower, store::Writes& writes) const;
   void remove(EntityNo follower, store::Writes& writes) const;
+  // Many at once. REQUIRES: none is contained; ascending.
+  void insert_all(const std::vector<EntityNo>& followers, store::Writes& writes) const;
+  void clear(store::Writes& writes) const;
   bool only(EntityNo follower) const;  // it is the one and only follower
   uint64_t count() const;
   // Visits followers above `after`, ascending, until `visit` returns false.

@@ -1,13 +1,16 @@
 #include "leaf/home.h"
 
 #include <algorithm>
+#include <optional>
 #include <queue>
+#include <utility>
 #include <vector>
 
 #include "base/assert.h"
 #include "base/planted.h"
 #include "leaf/leaves.h"
 #include "store/keys.h"
+#include "store/refs.h"
 
 namespace canopy::leaf {
 namespace {
@@ -15,13 +18,30 @@ namespace {
 using store::KeyBuilder;
 using store::Table;
 
-// One leaf's deliveries after `since`, newest first, read a few at a time.
-class LeafCursor {
- public:
-  LeafCursor(BucketId bucket, LeafNo leaf, Position since) : bucket_(bucket), leaf_(leaf), since_(since) {}
+// Leaves that ended with their entity: their edges wait to be erased and lead nowhere.
+std::vector<LeafNo> retired_leaves(BucketId bucket, const store::Reader& reader) {
+  std::vector<LeafNo> retired;
+  const std::string prefix = KeyBuilder(bucket, Table::retired);
+  reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
+    retired.emplace_back(Cursor(key.substr(prefix.size())).be32());
+    return true;
+  });
+  return retired;
+}
 
-  // Returns the newest delivery not yet taken, or null.
-  const HomeEntry* top(const store::Reader& reader) {
+// One source of a home, newest first, read a few at a time: the deliveries of a leaf after `since`, what a
+// follow brought with it, or what was sent to the follower directly.
+class Source {
+ public:
+  enum class Kind : uint8_t { leaf, backfill, direct };
+  struct Top {
+    HomeEntry entry;
+    bool shared = false;
+  };
+  Source(Kind kind, std::string list, Position since = {}) : kind_(kind), list_(std::move(list)), since_(since) {}
+
+  // Returns the newest entry not yet taken, or null.
+  const Top* top(const store::Reader& reader) {
     if (at_ == page_.size() && !ended_) fill(reader);
     return at_ < page_.size() ? &page_[at_] : nullptr;
   }
@@ -30,57 +50,123 @@ class LeafCursor {
  private:
   static constexpr size_t page_max = 16;
 
+  std::string key(Position position) const {
+    std::string key = list_;
+    put_be64(key, position.packed());
+    return key;
+  }
+
   void fill(const store::Reader& reader) {
-    const KeyBuilder list = KeyBuilder(bucket_, Table::delivery).add(leaf_);
-    const std::string from = KeyBuilder(list).add(since_.next());
-    const std::string to = page_.empty() ? store::after_prefix(list) : std::string(KeyBuilder(list).add(page_.back().position));
+    const std::string to = page_.empty() ? store::after_prefix(list_) : key(page_.back().entry.position);
     page_.clear();
     at_ = 0;
-    reader.scan_back(from, to, [&](std::string_view key, std::string_view value) {
-      HomeEntry entry;
-      StreamNo no;
-      entry.position = Position(Cursor(key.substr(key.size() - 8)).be64());
-      ASSERT(decode_delivery(value, no, entry.ref));
-      page_.push_back(entry);
+    reader.scan_back(key(since_.next()), to, [&](std::string_view at, std::string_view value) {
+      Top top;
+      top.entry.position = Position(Cursor(at.substr(at.size() - 8)).be64());
+      if (kind_ == Kind::leaf) {
+        const DeliveryRecord record = decode_delivery(value);
+        top.entry.ref = record.ref;
+        top.shared = record.shared;
+      } else {
+        top.entry.ref = store::decode_ref(value);
+        top.entry.backfilled = kind_ == Kind::backfill;
+        top.shared = true;
+      }
+      page_.push_back(top);
       return page_.size() < page_max;
     });
     if (page_.size() < page_max) ended_ = true;
   }
 
-  BucketId bucket_;
-  LeafNo leaf_;
+  Kind kind_;
+  std::string list_;  // the prefix of its keys, which end with the position
   Position since_;
-  std::vector<HomeEntry> page_;
+  std::vector<Top> page_;
   size_t at_ = 0;
   bool ended_ = false;
 };
 
 }  // namespace
 
-Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader) {
-  std::vector<LeafCursor> cursors;
-  const std::string edges = KeyBuilder(bucket, Table::edge).add(follower);
-  reader.scan(edges, store::after_prefix(edges), [&](std::string_view key, std::string_view value) {
-    cursors.emplace_back(bucket, LeafNo(Cursor(key.substr(key.size() - 4)).be32()), Position(Cursor(value).be64()));
+Ways::Ways(BucketId bucket, MessageId id, const store::Reader& reader) : bucket_(bucket) {
+  using Kind = store::PlaceKind;
+  std::vector<LeafNo> retired;
+  bool looked = false;
+  store::visit_places(bucket, id, reader, [&](const store::Place& place) {
+    if (place.kind != Kind::delivery && place.kind != Kind::direct && place.kind != Kind::backfill) return true;
+    if (place.kind == Kind::delivery) {
+      if (!std::exchange(looked, true)) retired = retired_leaves(bucket, reader);
+      if (std::find(retired.begin(), retired.end(), LeafNo(place.number)) != retired.end()) return true;
+    }
+    places_.push_back(place);
     return true;
   });
+}
+
+bool Ways::lower(EntityNo follower, Position position, const store::Reader& reader) const {
+  if (planted("second way shown")) return false;
+  return std::any_of(places_.begin(), places_.end(), [&](const store::Place& place) {
+    if (place.position() >= position) return false;
+    if (place.kind != store::PlaceKind::delivery) return place.number == follower.value();
+    const auto since = reader.get(KeyBuilder(bucket_, Table::edge).add(follower).add(LeafNo(place.number)));
+    return since && Position(Cursor(*since).be64()) < place.position();
+  });
+}
+
+void erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes) {
+  const std::string list = KeyBuilder(bucket, Table::backfill).add(follower).add(leaf);
+  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
+    const BodyRef ref = store::decode_ref(value);
+    writes.erase(std::string(key));
+    writes.unref(ref);
+    writes.erase(store::place_key(bucket, ref.id, store::PlaceKind::backfill, follower.value(), leaf.value()));
+    return true;
+  });
+}
+
+Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader) {
+  std::vector<Source> sources;
+  const std::vector<LeafNo> retired = retired_leaves(bucket, reader);
+  const std::string edges = KeyBuilder(bucket, Table::edge).add(follower);
+  reader.scan(edges, store::after_prefix(edges), [&](std::string_view key, std::string_view value) {
+    const LeafNo leaf(Cursor(key.substr(key.size() - 4)).be32());
+    if (std::find(retired.begin(), retired.end(), leaf) == retired.end())
+      sources.emplace_back(Source::Kind::leaf, KeyBuilder(bucket, Table::delivery).add(leaf), Position(Cursor(value).be64()));
+    return true;
+  });
+  sources.emplace_back(Source::Kind::direct, KeyBuilder(bucket, Table::direct).add(follower));
+  // What came with all its follows is one range: leaf by leaf.
+  const std::string backfills = KeyBuilder(bucket, Table::backfill).add(follower);
+  for (std::string from = backfills; true;) {
+    std::optional<LeafNo> leaf;
+    reader.scan(from, store::after_prefix(backfills), [&](std::string_view key, std::string_view) {
+      leaf = LeafNo(Cursor(key.substr(backfills.size())).be32());
+      return false;
+    });
+    if (!leaf) break;
+    const std::string list = KeyBuilder(bucket, Table::backfill).add(follower).add(*leaf);
+    if (std::find(retired.begin(), retired.end(), *leaf) == retired.end()) sources.emplace_back(Source::Kind::backfill, list);
+    from = store::after_prefix(list);
+  }
 
   using Head = std::pair<Position, size_t>;  // newest first
   std::priority_queue<Head> heads;
-  for (size_t i = 0; i < cursors.size(); ++i)
-    if (const HomeEntry* top = cursors[i].top(reader)) heads.emplace(top->position, i);
+  for (size_t i = 0; i < sources.size(); ++i)
+    if (const auto* top = sources[i].top(reader)) heads.emplace(top->entry.position, i);
 
   Home home;
   while (!heads.empty()) {
     const size_t i = heads.top().second;
+    heads.pop();
+    const Source::Top top = *sources[i].top(reader);
+    sources[i].pop();
+    if (const auto* next = sources[i].top(reader)) heads.emplace(next->entry.position, i);
+    if (top.shared && Ways(bucket, top.entry.ref.id, reader).lower(follower, top.entry.position, reader)) continue;
     if (home.entries.size() == capacity) {
-      home.left = heads.top().first;
+      home.left = top.entry.position;
       break;
     }
-    heads.pop();
-    home.entries.push_front(*cursors[i].top(reader));
-    cursors[i].pop();
-    if (const HomeEntry* next = cursors[i].top(reader)) heads.emplace(next->position, i);
+    home.entries.push_front(top.entry);
   }
   return home;
 }
@@ -119,6 +205,28 @@ Position Timelines::append(EntityNo follower, const HomeEntry& entry) {
   }
   if (bytes() > bytes_max_) make_room(follower);
   return previous;
+}
+
+bool Timelines::holds(EntityNo follower, Position position) const {
+  const auto it = homes_.find(follower);
+  return it != homes_.end() && std::binary_search(it->second.entries.begin(), it->second.entries.end(), HomeEntry{position, {}, false},
+                                                  [](const HomeEntry& a, const HomeEntry& b) { return a.position < b.position; });
+}
+
+bool Timelines::retract(EntityNo follower, Position position) {
+  const auto it = homes_.find(follower);
+  if (it == homes_.end()) return false;
+  auto& entries = it->second.entries;
+  const auto at = std::lower_bound(entries.begin(), entries.end(), position,
+                                   [](const HomeEntry& e, Position p) { return e.position < p; });
+  if (at == entries.end() || at->position != position) return false;
+  if (!it->second.left.zero()) {
+    drop(follower);
+    return true;
+  }
+  entries.erase(at);
+  --entries_;
+  return true;
 }
 
 void Timelines::drop(EntityNo follower) {

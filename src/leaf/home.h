@@ -1,21 +1,25 @@
-// home(u): the newest messages of those whom u follows, a function of the leaves and of u's edges,
-// and the materialised timelines, its cache in RAM.
+// home(u): the newest messages of those whom u follows, a function of the leaves, of u's edges and of what
+// was sent to u directly, and the materialised timelines, its cache in RAM.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
+#include <vector>
 
 #include "base/time.h"
 #include "base/types.h"
+#include "store/places.h"
 #include "store/reader.h"
+#include "store/writes.h"
 
 namespace canopy::leaf {
 
 struct HomeEntry {
   Position position;
   BodyRef ref;
+  bool backfilled = false;        // shown with a follow: it is not unread
   friend bool operator==(const HomeEntry&, const HomeEntry&) = default;
 };
 
@@ -26,8 +30,26 @@ struct Home {
 };
 
 // Returns home(follower) from the store alone: of each leaf followed, what was delivered after the
-// follow; of these the `capacity` newest. Opens the leaves in the order of their last position.
+// follow and what the follow brought with it, and the direct list; each message at the lowest of its
+// positions; of these the `capacity` newest. Opens the leaves in the order of their last position.
 Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader);
+
+// The ways by which a shared message reaches the timelines of a bucket, but for one just being written.
+class Ways {
+ public:
+  Ways(BucketId bucket, MessageId id, const store::Reader& reader);
+  bool none() const { return places_.empty(); }
+  bool single() const { return places_.size() <= 1; }
+  // Returns whether one of them, below `position`, leads to the follower: then it is shown there.
+  bool lower(EntityNo follower, Position position, const store::Reader& reader) const;
+
+ private:
+  BucketId bucket_;
+  std::vector<store::Place> places_;
+};
+
+// Takes out what a follow brought with it.
+void erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes);
 
 // The materialised timelines of one bucket: appended to while they are read or tailed, dropped when
 // unused for `window` or, least recently read first, beyond `bytes_max` bytes.
@@ -42,6 +64,10 @@ class Timelines {
   const Home& open(EntityNo follower, Now now, const store::Reader& reader);
   // Returns the position of the entry before the new one (zero for none). REQUIRES: contains(follower).
   Position append(EntityNo follower, const HomeEntry& entry);
+  // A message is retracted. Returns whether it was in the timeline, which is dropped when an older entry is
+  // to fill it again.
+  bool retract(EntityNo follower, Position position);
+  bool holds(EntityNo follower, Position position) const;
   void drop(EntityNo follower);
   void drop_with_entries_below(Position horizon);
   void drop_all();

@@ -5,7 +5,10 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "leaf/home.h"
 #include "store/keys.h"
+#include "store/packed_set.h"
+#include "store/places.h"
 #include "store/refs.h"
 
 namespace canopy::leaf {
@@ -24,18 +27,59 @@ size_t parked_bytes(const wire::StreamItem& item) { return sizeof item + (item.m
 
 }  // namespace
 
-std::string encode_delivery(StreamNo no, BodyRef ref) {
+std::string encode_delivery(const DeliveryRecord& record) {
   std::string value;
-  put_be64(value, no.packed());
-  store::put_ref(value, ref);
+  put_be64(value, record.no.packed());
+  store::put_ref(value, record.ref);
+  if (record.shared) put_u8(value, 1);
   return value;
 }
 
-bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref) {
+DeliveryRecord decode_delivery(std::string_view value) {
+  DeliveryRecord record;
   Cursor in(value);
-  no = StreamNo(in.be64());
-  ref = store::take_ref(in);
-  return in.done();
+  record.no = StreamNo(in.be64());
+  record.ref = store::take_ref(in);
+  if (in.left() > 0) record.shared = in.u8() != 0;
+  ASSERT(in.done());
+  return record;
+}
+
+void erase_delivery(BucketId bucket, LeafNo leaf, Position position, const DeliveryRecord& record, store::Writes& writes) {
+  writes.erase(KeyBuilder(bucket, Table::delivery).add(leaf).add(position));
+  writes.unref(record.ref);
+  if (record.shared) writes.erase(store::place_key(bucket, record.ref.id, store::PlaceKind::delivery, leaf.value()));
+}
+
+std::optional<Position> find_delivery(BucketId bucket, LeafNo leaf, StreamNo no, const store::Reader& reader) {
+  const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
+  const std::string end = store::after_prefix(list);
+  struct Found {
+    Position position;
+    StreamNo no;
+  };
+  const auto take = [](std::optional<Found>& found) {
+    return [&found](std::string_view key, std::string_view value) {
+      found = Found{Position(Cursor(key.substr(key.size() - 8)).be64()), decode_delivery(value).no};
+      return false;
+    };
+  };
+  std::optional<Found> first, last;
+  reader.scan(list, end, take(first));
+  reader.scan_back(list, end, take(last));
+  if (!first || no < first->no || no > last->no) return std::nullopt;
+  uint64_t low = first->position.packed(), high = last->position.packed();  // the delivery is in [low, high]
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    std::optional<Found> at;  // the first one behind the middle: there is one, `last`
+    reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(Position(middle + 1)), end, take(at));
+    if (at->no <= no) low = at->position.packed();
+    else high = middle;
+  }
+  std::optional<Found> found;
+  reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(Position(low)), end, take(found));
+  if (!found || found->no != no) return std::nullopt;
+  return found->position;
 }
 
 void Leaves::reset() {
@@ -68,6 +112,14 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
   ASSERT(in.done() && version == leaf_record_version && stored_name == reflector);
   if (applied) leaf->applied = StreamNo(Cursor(*applied).be64());
   leaf->known = leaf->applied;
+  const std::string forwards = KeyBuilder(bucket_, Table::forward).add(leaf->no);
+  reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view value) {
+    Cursor edge(value);
+    ForwardEdge forward{EntityNo(Cursor(key.substr(forwards.size())).be32()), Position(edge.be64()), edge.u8() != 0, edge.u8() != 0};
+    ASSERT(edge.done());
+    leaf->forwards.push_back(forward);
+    return true;
+  });
   return leaves_.emplace(name, std::move(leaf)).first->second.get();
 }
 
@@ -95,8 +147,30 @@ void Leaves::retire(std::string_view reflector, store::Writes& writes) {
   writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   writes.erase(KeyBuilder(bucket_, Table::leaf).add(leaf.no));
   writes.erase(KeyBuilder(bucket_, Table::applied).add(leaf.no));
+  for (const ForwardEdge& forward : leaf.forwards) {
+    writes.erase(KeyBuilder(bucket_, Table::forward).add(leaf.no).add(forward.to));
+    writes.erase(KeyBuilder(bucket_, Table::forward_of).add(forward.to).add(leaf.no));
+  }
   writes.put(KeyBuilder(bucket_, Table::retired).add(leaf.no), "");
   leaves_.erase(it);
+}
+
+Leaf* Leaves::rename(std::string_view alias, std::string_view entity, Position generation, store::Writes& writes) {
+  auto node = leaves_.extract(std::string(alias));
+  ASSERT(!node.empty() && !node.mapped()->welcomed);
+  Leaf& leaf = *node.mapped();
+  schedule(leaf, Instant::never());
+  leaf.reflector = entity;
+  leaf.generation = generation;
+  std::string number;
+  put_be32(number, leaf.no.value());
+  writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(alias));
+  writes.put(KeyBuilder(bucket_, Table::leaf_no).add(entity), number);
+  save(leaf, writes);
+  node.key() = std::string(entity);
+  const auto placed = leaves_.insert(std::move(node));
+  ASSERT(placed.inserted);
+  return placed.position->second.get();
 }
 
 bool Leaves::on_welcome(Leaf& leaf, const wire::Welcome& welcome, store::Writes& writes) {
@@ -110,14 +184,13 @@ bool Leaves::on_welcome(Leaf& leaf, const wire::Welcome& welcome, store::Writes&
   return true;
 }
 
-Taken Leaves::on_item(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
-                      store::Writes& writes, std::vector<Delivery>& deliveries) {
+Taken Leaves::on_item(Leaf& leaf, const wire::StreamItem& item, Applying& applying) {
   leaf.known = std::max(leaf.known, item.no);
   if (leaf.welcomed) {
     if (item.no <= leaf.applied && !planted("duplicate check off")) return Taken::repeat;
     if (item.no == leaf.applied.next() || planted("gap applied") || item.no <= leaf.applied) {
-      apply(leaf, item, take_position, writes, deliveries);
-      drain_parked(leaf, take_position, writes, deliveries);
+      apply(leaf, item, applying);
+      drain_parked(leaf, applying);
       return Taken::applied;
     }
   }
@@ -136,23 +209,29 @@ void Leaves::unpark(Leaf& leaf, Parked::iterator at) {
   leaf.parked.erase(at);
 }
 
-void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
-                   store::Writes& writes, std::vector<Delivery>& deliveries) {
+void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying) {
   leaf.applied = item.no;
-  save_applied(leaf, writes);
-  if (item.kind != wire::StreamItem::Kind::message) return;
-  const Position position = take_position();
-  writes.put(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(position), encode_delivery(item.no, item.ref));
-  writes.ref(item.ref, item.message);
-  deliveries.push_back({leaf.no, position, item.ref, item.message});
+  save_applied(leaf, applying.writes);
+  if (item.kind == wire::StreamItem::Kind::ended) applying.ended = true;
+  if (item.kind == wire::StreamItem::Kind::retraction) applying.retractions.push_back({item.ref.id, item.target, item.hops});
+  if (item.kind != wire::StreamItem::Kind::message || applying.dead(item.ref.id)) return;
+  // A retraction that waits here wins already: a step does not see the delivery that it would have to erase.
+  for (const auto& [no, parked] : leaf.parked)
+    if (parked.kind == wire::StreamItem::Kind::retraction && parked.ref.id == item.ref.id) return;
+  const Position position = applying.take_position();
+  const DeliveryRecord record{item.no, item.ref, item.shared};
+  applying.writes.put(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(position), encode_delivery(record));
+  applying.writes.ref(item.ref, item.message);
+  if (item.shared)
+    store::put_place(bucket_, item.ref.id, store::PlaceKind::delivery, leaf.no.value(), position.packed(), applying.writes);
+  applying.deliveries.push_back({leaf.no, position, item.ref, item.message, item.shared, item.hops});
 }
 
-void Leaves::drain_parked(Leaf& leaf, const std::function<Position()>& take_position, store::Writes& writes,
-                          std::vector<Delivery>& deliveries) {
-  while (!leaf.parked.empty()) {
+void Leaves::drain_parked(Leaf& leaf, Applying& applying) {
+  while (!leaf.parked.empty() && !applying.ended) {
     const auto first = leaf.parked.begin();
     if (first->first > leaf.applied.next()) return;
-    if (first->first == leaf.applied.next()) apply(leaf, first->second, take_position, writes, deliveries);
+    if (first->first == leaf.applied.next()) apply(leaf, first->second, applying);
     unpark(leaf, first);
   }
 }
@@ -246,6 +325,7 @@ void Leaves::check() const {
   ASSERT(fetches_.size() <= limits::fetches_in_flight_max);
 }
 
+// Of a leaf that ended with its entity the followers are still there: their edges go too.
 bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
                    size_t& erased) {
   const std::string prefix = KeyBuilder(bucket, Table::retired);
@@ -254,18 +334,28 @@ bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveri
     retired.emplace_back(key);
     return retired.size() < retired_per_slice;
   });
+  size_t done = 0;
   for (const std::string& key : retired) {
     const LeafNo leaf(Cursor(std::string_view(key).substr(prefix.size())).be32());
+    const std::string chunks = KeyBuilder(bucket, Table::followers).add(leaf);
+    reader.scan(chunks, store::after_prefix(chunks), [&](std::string_view at, std::string_view members) {
+      for (size_t i = planted("delete leaves an edge") ? 1 : 0; i < store::set_size(members); ++i) {
+        const EntityNo follower(store::set_at(members, i));
+        writes.erase(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
+        erase_backfill(bucket, follower, leaf, reader, writes);
+      }
+      writes.erase(std::string(at));
+      done += store::set_size(members);
+      return done < deliveries_max;
+    });
     const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
     reader.scan(list, store::after_prefix(list), [&](std::string_view at, std::string_view value) {
-      StreamNo no;
-      BodyRef ref;
-      ASSERT(decode_delivery(value, no, ref));
-      writes.erase(std::string(at));
-      writes.unref(ref);
-      return ++erased < deliveries_max;
+      if (done >= deliveries_max) return false;
+      erase_delivery(bucket, leaf, Position(Cursor(at.substr(list.size())).be64()), decode_delivery(value), writes);
+      ++erased;
+      return ++done < deliveries_max;
     });
-    if (erased >= deliveries_max) return true;  // this leaf may have more
+    if (done >= deliveries_max) return true;  // this leaf may have more
     writes.erase(key);
   }
   return !retired.empty();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,12 +20,22 @@
 
 namespace canopy::leaf {
 
+// What reaches a leaf after `since` goes on to the stream of entity `to` of this bucket.
+struct ForwardEdge {
+  EntityNo to;
+  Position since;
+  bool off = false;               // retractions only
+  bool active = false;            // the root knows of it
+};
+
 struct Leaf {
   LeafNo no;
   std::string reflector;
   bool welcomed = false;          // before: every follower is pending, everything is parked
   Position generation;            // the position of the join
   StreamNo applied;               // the last number applied
+  // In RAM only, beside the rows that they come from.
+  std::vector<ForwardEdge> forwards;
   // In RAM only.
   std::map<StreamNo, wire::StreamItem> parked;  // early numbers, at most limits::park_max
   StreamNo known;                 // the root's last number as far as heard of
@@ -41,6 +52,23 @@ struct Delivery {
   Position position;
   BodyRef ref;
   Blob message;
+  bool shared = false;
+  uint8_t hops = 0;
+};
+struct Retracted {
+  MessageId id;
+  StreamNo target;   // the message's number in this stream; zero: not known
+  uint8_t hops = 0;
+};
+
+// What a step gives to the leaf that it works on, and what becomes of the items that are applied.
+struct Applying {
+  const std::function<Position()>& take_position;
+  const std::function<bool(MessageId)>& dead;   // retracted here before
+  store::Writes& writes;
+  std::vector<Delivery> deliveries;
+  std::vector<Retracted> retractions;
+  bool ended = false;                           // the entity was deleted
 };
 
 class Leaves {
@@ -57,14 +85,15 @@ class Leaves {
   // Its last follower has gone: forgotten at once; its deliveries are erased in slices (erase_retired).
   void retire(std::string_view reflector, store::Writes& writes);
 
+  // The reflector's name was an alias: the leaf is that of `entity`, and joins again. REQUIRES: not welcomed.
+  Leaf* rename(std::string_view alias, std::string_view entity, Position generation, store::Writes& writes);
+
   // The root's answer to the join of `generation`. Returns false for a welcome of another generation.
   bool on_welcome(Leaf& leaf, const wire::Welcome& welcome, store::Writes& writes);
-  // One item of the stream. When it is next it is applied: `take_position` gives its position.
-  Taken on_item(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
-                store::Writes& writes, std::vector<Delivery>& deliveries);
+  // One item of the stream. When it is next it is applied.
+  Taken on_item(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
   // Applies what waits behind the last number applied.
-  void drain_parked(Leaf& leaf, const std::function<Position()>& take_position, store::Writes& writes,
-                    std::vector<Delivery>& deliveries);
+  void drain_parked(Leaf& leaf, Applying& applying);
   // Numbers below `m` are no longer kept at the root: go on there.
   void skip_to(Leaf& leaf, StreamNo m, store::Writes& writes);
 
@@ -83,8 +112,7 @@ class Leaves {
   std::string reflector_of(LeafNo leaf, const store::Reader& reader) const;
 
  private:
-  void apply(Leaf& leaf, const wire::StreamItem& item, const std::function<Position()>& take_position,
-             store::Writes& writes, std::vector<Delivery>& deliveries);
+  void apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
   using Parked = std::map<StreamNo, wire::StreamItem>;
   void unpark(Leaf& leaf, Parked::iterator at);
   void save(const Leaf& leaf, store::Writes& writes) const;
@@ -103,8 +131,17 @@ class Leaves {
 bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
                    size_t& erased);
 
-// The value of a delivery record: stream number and body ref.
-std::string encode_delivery(StreamNo no, BodyRef ref);
-bool decode_delivery(std::string_view value, StreamNo& no, BodyRef& ref);
+// The value of a delivery record: stream number, body ref, and a u8 1 when it is shared.
+struct DeliveryRecord {
+  StreamNo no;
+  BodyRef ref;
+  bool shared = false;
+};
+std::string encode_delivery(const DeliveryRecord& record);
+DeliveryRecord decode_delivery(std::string_view value);
+// Takes one delivery of a leaf out: its row, its place, its body's reference.
+void erase_delivery(BucketId bucket, LeafNo leaf, Position position, const DeliveryRecord& record, store::Writes& writes);
+// Returns the position of the delivery with that stream number in a leaf, or nothing: numbers ascend with positions.
+std::optional<Position> find_delivery(BucketId bucket, LeafNo leaf, StreamNo no, const store::Reader& reader);
 
 }  // namespace canopy::leaf

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/planted.h"
 #include "store/keys.h"
+#include "store/places.h"
 #include "store/refs.h"
 
 namespace canopy::reflector {
@@ -14,7 +15,7 @@ namespace {
 using store::KeyBuilder;
 using store::Table;
 
-constexpr uint8_t root_record_version = 1;
+constexpr uint8_t root_record_version = 2;  // 1: without `forwarded`
 constexpr uint8_t tree_record_version = 1;
 constexpr size_t roots_cached_max = 20'000;
 constexpr size_t tails_per_turn = 1'000;
@@ -32,12 +33,65 @@ std::vector<BucketId> decode_leaves(std::string_view value) {
   return leaves;
 }
 
+// A row of the stream list. A plain message is only its ref; what else there is has another length:
+// message ref, flags u8, hops u8 | retraction id be64, target be64, hops u8 | ended: a zero.
+constexpr uint8_t flag_shared = 1, flag_foreign = 2;
+
+std::string encode_row(const wire::StreamItem& item, bool foreign) {
+  std::string row;
+  switch (item.kind) {
+    case wire::StreamItem::Kind::message:
+      store::put_ref(row, item.ref);
+      if (item.shared || foreign || item.hops > 0) {
+        put_u8(row, static_cast<uint8_t>((item.shared ? flag_shared : 0) | (foreign ? flag_foreign : 0)));
+        put_u8(row, item.hops);
+      }
+      break;
+    case wire::StreamItem::Kind::retraction:
+      put_be64(row, item.ref.id.packed());
+      put_be64(row, item.target.packed());
+      put_u8(row, item.hops);
+      break;
+    case wire::StreamItem::Kind::ended: put_u8(row, 0); break;
+    case wire::StreamItem::Kind::void_number: ASSERT(false && "a void number has no row");
+  }
+  return row;
+}
+
+// The item without its message.
+wire::StreamItem decode_row(StreamNo no, std::string_view row, bool& foreign) {
+  wire::StreamItem item;
+  item.no = no;
+  foreign = false;
+  Cursor in(row);
+  if (row.size() == 12 || row.size() == 14) {
+    item.ref = store::take_ref(in);
+    if (in.left() > 0) {
+      const uint8_t flags = in.u8();
+      item.shared = flags & flag_shared;
+      foreign = flags & flag_foreign;
+      item.hops = in.u8();
+    }
+  } else if (row.size() == 17) {
+    item.kind = wire::StreamItem::Kind::retraction;
+    item.ref.id = MessageId(in.be64());
+    item.target = StreamNo(in.be64());
+    item.hops = in.u8();
+  } else {
+    item.kind = wire::StreamItem::Kind::ended;
+    in.u8();
+  }
+  ASSERT(in.done());
+  return item;
+}
+
 }  // namespace
 
 void Roots::open(const store::Reader& reader, const std::function<std::string(EntityNo)>& name_of, Now now) {
   roots_.clear();
   tails_.clear();
   quiet_.clear();
+  rows_.clear();
   pending_ = 0;
   std::vector<EntityNo> pending;
   const std::string prefix = KeyBuilder(bucket_, Table::pending);
@@ -66,14 +120,16 @@ Root& Roots::load(EntityNo entity, std::string_view name, const store::Reader& r
   Root root;
   root.entity = entity;
   root.name = name;
-  root.last = StreamNo(around_.incarnation, 0);
+  root.last = StreamNo(around_.incarnation, position_.incarnation() == around_.incarnation ? position_.number() : 0);
   root.kept = root.last.next();
   if (const auto record = reader.get(KeyBuilder(bucket_, Table::root).add(entity))) {
     Cursor in(*record);
     const uint8_t version = in.u8();
     root.last = StreamNo(in.be64());
     root.kept = StreamNo(in.be64());
-    ASSERT(in.done() && version == root_record_version);
+    if (version == root_record_version) root.forwarded = in.u8() != 0;
+    root.stored = true;
+    ASSERT(in.done() && (version == 1 || version == root_record_version));
   }
   root.before = root.last;
   root.leaves = leaves_of(entity, reader);
@@ -90,6 +146,7 @@ void Roots::save(const Root& root, store::Writes& writes) const {
   put_u8(record, root_record_version);
   put_be64(record, root.last.packed());
   put_be64(record, root.kept.packed());
+  put_u8(record, root.forwarded ? 1 : 0);
   writes.put(KeyBuilder(bucket_, Table::root).add(root.entity), record);
 }
 
@@ -102,26 +159,106 @@ void Roots::save_leaves(const Root& root, store::Writes& writes) const {
   else writes.put(key, record);
 }
 
-std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_view name, BodyRef ref, Blob message,
+std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_view name, Entering message,
                                                  const store::Reader& reader, store::Writes& writes) {
   Root& root = load(entity, name, reader);
   if (root.leaves.empty()) return std::nullopt;
+  wire::StreamItem item;
+  item.ref = message.ref;
+  item.message = message.message;
+  item.shared = message.shared || root.forwarded;
+  item.hops = message.hops;
+  writes.ref(message.ref, std::move(message.message));
+  std::string row = encode_row(item, message.foreign);
+  return give_out(root, std::move(item), std::move(row), reader, writes);
+}
 
+std::optional<wire::StreamLetter> Roots::retract(EntityNo entity, std::string_view name, MessageId id, StreamNo target,
+                                                 uint8_t hops, const store::Reader& reader, store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  if (!target.zero()) {
+    const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(target);
+    if (const auto row = reader.get(key)) take_out(root, target, *row, writes);
+  }
+  if (root.leaves.empty()) return std::nullopt;
+  wire::StreamItem item;
+  item.kind = wire::StreamItem::Kind::retraction;
+  item.ref.id = id;
+  item.target = target;
+  item.hops = hops;
+  std::string row = encode_row(item, false);
+  return give_out(root, std::move(item), std::move(row), reader, writes);
+}
+
+std::optional<wire::StreamLetter> Roots::end(EntityNo entity, std::string_view name, const store::Reader& reader,
+                                             store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  if (root.leaves.empty()) return std::nullopt;
+  wire::StreamItem item;
+  item.kind = wire::StreamItem::Kind::ended;
+  std::string row = encode_row(item, false);
+  return give_out(root, std::move(item), std::move(row), reader, writes);
+}
+
+void Roots::share(EntityNo entity, std::string_view name, const store::Reader& reader, store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  if (root.forwarded) return;
+  root.forwarded = true;
+  save(root, writes);
+}
+
+bool Roots::idle(EntityNo entity, std::string_view name, const store::Reader& reader) {
+  const Root& root = load(entity, name, reader);
+  return root.leaves.empty() && !root.pending;
+}
+
+bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const store::Reader& reader, store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  ASSERT(root.leaves.empty() && !root.pending);
+  const std::string list = KeyBuilder(bucket_, Table::stream).add(entity);
+  size_t taken = 0;
+  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view row) {
+    if (taken == max) return ++taken > 0, false;
+    take_out(root, StreamNo(Cursor(key.substr(list.size())).be64()), row, writes);
+    return ++taken > 0;
+  });
+  if (taken > max) return false;
+  writes.erase(KeyBuilder(bucket_, Table::root).add(entity));
+  schedule(root, Instant::never());
+  roots_.erase(entity);
+  return true;
+}
+
+// A row of the stream list goes, with what points at it.
+void Roots::take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes) const {
+  writes.erase(KeyBuilder(bucket_, Table::stream).add(root.entity).add(no));
+  bool foreign = false;
+  const wire::StreamItem item = decode_row(no, row, foreign);
+  if (item.kind == wire::StreamItem::Kind::message) writes.unref(item.ref);
+  if (foreign) writes.erase(store::place_key(bucket_, item.ref.id, store::PlaceKind::stream, root.entity.value()));
+  if (item.kind == wire::StreamItem::Kind::retraction)
+    writes.erase(store::place_key(bucket_, item.ref.id, store::PlaceKind::passed, root.entity.value()));
+}
+
+// The next number of the stream; the root owes it to its leaves from now on.
+wire::StreamLetter Roots::give_out(Root& root, wire::StreamItem item, std::string row, const store::Reader& reader,
+                                   store::Writes& writes) {
   root.last = root.last.next();
-  writes.put(KeyBuilder(bucket_, Table::stream).add(entity).add(root.last), store::encode_ref(ref));
-  writes.ref(ref, message);
+  item.no = root.last;
+  const std::string key = KeyBuilder(bucket_, Table::stream).add(root.entity).add(root.last);
+  rows_[key] = row;
+  writes.put(key, std::move(row));
   // Two out for one in, so that a retention that was lowered is reached in bounded steps.
   for (int i = 0; i < 2 && root.last.packed() - root.kept.packed() >= around_.retention; ++i) {
-    const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(root.kept);
-    if (const auto old = reader.get(key)) {
-      writes.unref(store::decode_ref(*old));
-      writes.erase(key);
-    }
+    const std::string old = KeyBuilder(bucket_, Table::stream).add(root.entity).add(root.kept);
+    const auto fresh = rows_.find(old);
+    const auto stored = fresh != rows_.end() ? std::optional(fresh->second) : reader.get(old);
+    if (stored) take_out(root, root.kept, *stored, writes);
     root.kept = root.kept.next();
   }
   save(root, writes);
   if (!root.pending) {
-    if (!planted("pending set not written")) writes.put(KeyBuilder(bucket_, Table::pending).add(entity), "");
+    if (!planted("pending set not written")) writes.put(KeyBuilder(bucket_, Table::pending).add(root.entity), "");
     root.pending = true;
     ++pending_;
   }
@@ -131,7 +268,7 @@ std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_vi
     root.route = plan_tree(root.leaves, around_.owner, around_.self, around_.fanout);
     root.planned = true;
   }
-  return wire::StreamLetter{bucket_, root.name, {root.last, wire::StreamItem::Kind::message, ref, std::move(message)}, root.route};
+  return wire::StreamLetter{bucket_, root.name, std::move(item), root.route};
 }
 
 wire::Welcome Roots::on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,
@@ -142,6 +279,10 @@ wire::Welcome Roots::on_join(EntityNo entity, std::string_view name, BucketId le
     root.leaves.insert(at, leaf);
     root.planned = false;
     save_leaves(root, writes);
+  }
+  if (!root.stored) {  // the number that the welcome names must hold after a restart
+    save(root, writes);
+    root.stored = true;
   }
   // A join afresh begins behind all that was given out: what the leaf before it was owed is moot.
   root.owed.erase(leaf);
@@ -203,22 +344,30 @@ wire::Fetched Roots::on_fetch(EntityNo entity, std::string_view name, const wire
   StreamNo next = std::max(fetch.first, kept);
   size_t bytes = 0;
   const auto void_up_to = [&](StreamNo no) {
-    for (; next < no; next = next.next()) answer.items.push_back({next, wire::StreamItem::Kind::void_number, {}, nullptr});
+    for (; next < no; next = next.next()) {
+      wire::StreamItem none;
+      none.no = next;
+      none.kind = wire::StreamItem::Kind::void_number;
+      answer.items.push_back(std::move(none));
+    }
   };
   reader.scan(KeyBuilder(bucket_, Table::stream).add(entity).add(next),
               KeyBuilder(bucket_, Table::stream).add(entity).add(answer.last.next()),
               [&](std::string_view key, std::string_view value) {
                 const StreamNo no(Cursor(key.substr(key.size() - 8)).be64());
-                const BodyRef ref = store::decode_ref(value);
-                Blob message = reader.body(ref);
-                ASSERT(message);
-                bytes += message->size();
+                bool foreign = false;
+                wire::StreamItem item = decode_row(no, value, foreign);
+                if (item.kind == wire::StreamItem::Kind::message) {
+                  item.message = reader.body(item.ref);
+                  ASSERT(item.message);
+                  bytes += item.message->size();
+                }
                 if (bytes > limits::fetch_window_bytes && !answer.items.empty()) {
                   answer.last = StreamNo(no.packed() - 1);
                   return false;
                 }
                 void_up_to(no);
-                answer.items.push_back({no, wire::StreamItem::Kind::message, ref, std::move(message)});
+                answer.items.push_back(std::move(item));
                 next = no.next();
                 return true;
               });

@@ -24,11 +24,13 @@ struct Root {
   std::string name;
   StreamNo last;                   // the newest number given out
   StreamNo kept;                   // the oldest number in the stream list (last.next() when empty)
+  bool forwarded = false;          // others forward this stream, or did: all its messages are shared
   std::vector<BucketId> leaves;    // ascending
   bool pending = false;            // stands in the pending set
   // In RAM only.
   wire::Route route;               // plan_tree of `leaves`, for the map of `planned`
   bool planned = false;
+  bool stored = false;             // there is a record
   StreamNo before;                 // `last` when this was read from the store: pushes up to it are not counted
   uint32_t in_flight = 0;          // pushes of later numbers that have not ended
   std::map<BucketId, StreamNo> owed;  // leaf → the highest number that it has not acknowledged
@@ -45,18 +47,42 @@ struct Surroundings {
   uint64_t incarnation = 1;        // of the bucket, for stream numbers
 };
 
+// A message as it enters a stream.
+struct Entering {
+  BodyRef ref;
+  Blob message;
+  bool shared = false;             // may reach the same timeline by other ways
+  bool foreign = false;            // another author's: a place row says where it is
+  uint8_t hops = 0;
+};
+
 class Roots {
  public:
   explicit Roots(BucketId bucket) : bucket_(bucket) {}
+  // `position`: the bucket's before the step. A root begins its numbers there, so that those of an
+  // entity that was deleted and is used again are above the old ones.
+  void begin_step(Position position) { rows_.clear(), position_ = position; }
 
   // Forgets RAM; then every leaf of each root in the pending set is owed its last number.
   void open(const store::Reader& reader, const std::function<std::string(EntityNo)>& name_of, Now now);
   void on_map(Surroundings surroundings);
 
-  // A message of `entity` enters its stream. Returns the letter for its tree, or nothing when it has
+  // A message enters the stream of `entity`. Returns the letter for its tree, or nothing when it has
   // no leaves (then it gets no number: a later leaf begins behind it).
-  std::optional<wire::StreamLetter> publish(EntityNo entity, std::string_view name, BodyRef ref, Blob message,
+  std::optional<wire::StreamLetter> publish(EntityNo entity, std::string_view name, Entering message,
                                             const store::Reader& reader, store::Writes& writes);
+  // The retraction of a message enters it; `target`, the message's number or zero, is void from now on.
+  std::optional<wire::StreamLetter> retract(EntityNo entity, std::string_view name, MessageId id, StreamNo target,
+                                            uint8_t hops, const store::Reader& reader, store::Writes& writes);
+  // The entity is deleted: its leaves hear it as the last of the stream, and leave.
+  std::optional<wire::StreamLetter> end(EntityNo entity, std::string_view name, const store::Reader& reader,
+                                        store::Writes& writes);
+  // Another reflector is about to forward this stream: from now on its messages are shared.
+  void share(EntityNo entity, std::string_view name, const store::Reader& reader, store::Writes& writes);
+  // Takes `max` rows of the stream list out, then the root itself. Returns whether all is gone.
+  // REQUIRES: it has no leaves and is not pending.
+  bool erase(EntityNo entity, std::string_view name, size_t max, const store::Reader& reader, store::Writes& writes);
+  bool idle(EntityNo entity, std::string_view name, const store::Reader& reader);  // no leaves, not pending
   // Returns the welcome. `newest` is the entity's newest message before the join, zero for none.
   wire::Welcome on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,
                         MessageId newest, const store::Reader& reader, store::Writes& writes);
@@ -82,6 +108,9 @@ class Roots {
 
  private:
   Root& load(EntityNo entity, std::string_view name, const store::Reader& reader);
+  wire::StreamLetter give_out(Root& root, wire::StreamItem item, std::string row, const store::Reader& reader,
+                              store::Writes& writes);
+  void take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes) const;
   void save(const Root& root, store::Writes& writes) const;
   void save_leaves(const Root& root, store::Writes& writes) const;
   void schedule(Root& root, Instant at);
@@ -94,6 +123,9 @@ class Roots {
   std::set<std::pair<Instant, EntityNo>> tails_;
   std::set<std::pair<Instant, EntityNo>> quiet_;       // to leave the pending set if still owed nothing
   size_t pending_ = 0;
+  // Stream rows of this step, by key: a step does not read its own writes.
+  std::map<std::string, std::string> rows_;
+  Position position_;
 };
 
 }  // namespace canopy::reflector
