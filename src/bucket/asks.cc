@@ -109,6 +109,12 @@ void Bucket::notify(const TailKey& key, const wire::Entry& entry, Position prev,
   wake(key);
 }
 
+void Bucket::notify_retracted(const TailKey& key, MessageId id, Effects& effects) {
+  if (tails_.empty()) return;
+  const auto it = tails_.find(key);
+  if (it != tails_.end() && it->second.feed) effects.held.push_back(Feed{key.first, key.second, {}, {}, id});
+}
+
 void Bucket::wake(const TailKey& key) {
   const auto it = tails_.find(key);
   if (it != tails_.end()) due_reads_.insert(due_reads_.end(), it->second.asks.begin(), it->second.asks.end());
@@ -123,8 +129,8 @@ void Bucket::beats(Now now, const store::Reader& reader, Effects& effects) {
     beats_.emplace(tailed.beat_at, key);
     Position newest;
     if (const auto no = entities_.find(key.second, reader)) {
-      if (key.first == wire::Timeline::sent) {
-        newest = newest_sent(*no, reader);
+      if (key.first != wire::Timeline::home) {
+        newest = lists_.newest(list_kind(key.first), *no, reader);
       } else {
         const auto& entries = timelines_.open(*no, now, reader).entries;
         if (!entries.empty()) newest = entries.back().position;

@@ -23,7 +23,8 @@ constexpr size_t deliveries_per_save = 1'024;
 }  // namespace
 
 Bucket::Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now)
-    : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id) {
+    : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id),
+      lists_(id), dead_(id) {
   on_map(std::move(map), self);
   reopen(reader, now);
   sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
@@ -37,6 +38,11 @@ void Bucket::on_map(MapRef map, NodeIndex self) {
   roots_.on_map({[m = map_](BucketId b) { return m->owner(b); }, self, settings.fanout, settings.stream_retention,
                  map_->row(id_).incarnation});
   timelines_.limit(settings.capacity, options_.home_bytes_max, options_.active_window);
+  lists_.on_settings({{ListKind::sent, settings.sent},
+                      {ListKind::mentions, settings.mentions},
+                      {ListKind::replies, settings.replies},
+                      {ListKind::topic, settings.topic},
+                      {ListKind::direct, {settings.capacity, 0}}});
 }
 
 void Bucket::limit_homes(size_t bytes_max) {
@@ -55,13 +61,36 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
   timelines_.drop_all();
   trim_from_ = {};
   keys_.open(reader);
+  lists_.open(reader);
+  dead_.open(reader);
+  passed_.clear();
+  dead_now_.clear();
+  aliases_.clear();
+  const std::string aliases = KeyBuilder(id_, Table::alias);
+  reader.scan(aliases, store::after_prefix(aliases), [&](std::string_view key, std::string_view entity) {
+    aliases_.emplace(key.substr(aliases.size()), entity);
+    return true;
+  });
+  endings_.clear();
+  ended_.clear();
+  const std::string endings = KeyBuilder(id_, Table::ending);
+  reader.scan(endings, store::after_prefix(endings), [&](std::string_view key, std::string_view) {
+    endings_.emplace(Cursor(key.substr(endings.size())).be32());
+    return true;
+  });
+  markers_ = false;
+  const std::string markers = KeyBuilder(id_, Table::marker);
+  reader.scan(markers, store::after_prefix(markers), [&](std::string_view, std::string_view) {
+    markers_ = true;
+    return false;
+  });
   const std::string retired = KeyBuilder(id_, Table::retired);
   retired_leaves_ = false;
   reader.scan(retired, store::after_prefix(retired), [&](std::string_view, std::string_view) {
     retired_leaves_ = true;
     return false;
   });
-  work_at_ = retired_leaves_ ? now.instant : Instant::never();
+  work_at_ = work_left() ? now.instant : Instant::never();
 
   due_opens_.clear();
   home_tails_.clear();
@@ -83,6 +112,10 @@ size_t Bucket::parts(const Event& event) {
 
 void Bucket::step(const Event& event, size_t part, Now now, const store::Reader& reader, Effects& effects) {
   const Position before = position_;
+  lists_.begin_step();
+  roots_.begin_step(position_);
+  passed_.clear();
+  dead_now_.clear();
   std::visit(
       [&](const auto& e) {
         using E = std::decay_t<decltype(e)>;
@@ -104,6 +137,48 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
   }
   if (!effects.writes.empty() && position_ == before) take_position();
   effects.upto = position_;
+}
+
+// ---- Requests
+
+// A request that names an alias is not for this bucket: the front asks again. What clients ask of an entity
+// that is being deleted is refused; reading it finds nothing.
+void Bucket::on(const Ask& ask, size_t part, Now now, const store::Reader& reader, Effects& effects) {
+  const auto answer = [&](wire::Reply reply) { effects.held.push_back(Answer{ask.ask, std::move(reply)}); };
+  if (part == 0) {
+    if (auto again = moved(ask.request)) {
+      ++counters_.moved;
+      return answer(wire::Moved{std::move(*again)});
+    }
+  } else if (!asks_.contains(ask.ask)) {
+    return;  // a part of one that was moved, or answered for want of time
+  }
+  const auto on_entity = [&](const std::string& name, const auto& reply) {
+    if (auto busy = busy_if_ending(name, reader)) answer(std::move(*busy));
+    else reply();
+  };
+  std::visit(
+      [&](const auto& r) {
+        using R = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<R, wire::Publish>) publish(ask, r, part, now, reader, effects);
+        else if constexpr (std::is_same_v<R, wire::Follow>) follow(ask, r, part, now, reader, effects);
+        else if constexpr (std::is_same_v<R, wire::Unfollow>) unfollow(ask, r, part, now, reader, effects);
+        else if constexpr (std::is_same_v<R, wire::Read>) read(ask, r, part, now, reader, effects);
+        else if constexpr (std::is_same_v<R, wire::Get>) answer(get(r.id, now, reader));
+        else if constexpr (std::is_same_v<R, wire::Thread>) answer(thread(r, now, reader));
+        else if constexpr (std::is_same_v<R, wire::Retract>) on_entity(r.author, [&] { answer(retract(r, now, reader, effects)); });
+        else if constexpr (std::is_same_v<R, wire::Mark>) on_entity(r.entity, [&] { answer(mark(r, now, reader, effects)); });
+        else if constexpr (std::is_same_v<R, wire::Retain>) on_entity(r.entity, [&] { answer(retain(r, reader, effects)); });
+        else if constexpr (std::is_same_v<R, wire::Alias>) on_entity(r.entity, [&] { alias(ask, r, now, reader, effects); });
+        else if constexpr (std::is_same_v<R, wire::Forwarding>) on_entity(r.to, [&] { forward(ask, r, now, reader, effects); });
+        else if constexpr (std::is_same_v<R, wire::Delete>) answer(remove(r, now, reader, effects));
+        else if constexpr (std::is_same_v<R, wire::Following>) answer(following(r, reader));
+        else if constexpr (std::is_same_v<R, wire::Lookup>) answer(wire::LookupResult{r.entity, id_, {}, {}, {}, {}});
+        else if constexpr (std::is_same_v<R, wire::Leaves>) answer(leaves(r, reader));
+        else if constexpr (std::is_same_v<R, wire::Leaf>) answer(leaf(r, reader));
+        else answer(Error{Code::internal, "this request is not for a bucket", 0});
+      },
+      ask.request);
 }
 
 void Bucket::send_all(std::vector<wire::Packet> packets, Effects& effects) {
@@ -141,6 +216,9 @@ void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::
           if constexpr (std::is_same_v<B, wire::LeafJoin>) on_letter_body(body, letter.from, position, now, reader, effects);
           else if constexpr (std::is_same_v<B, wire::LeafLeave>) on_letter_body(body, letter.from, reader, effects);
           else if constexpr (std::is_same_v<B, wire::Welcome>) on_letter_body(body, letter.from, now, reader, effects);
+          else if constexpr (std::is_same_v<B, wire::Backfill> || std::is_same_v<B, wire::Shared>) on_letter_body(body, reader, effects);
+          else if constexpr (std::is_same_v<B, wire::AliasDrop>) on_letter_body(body, effects);
+          else on_letter_body(body, position, now, reader, effects);
         },
         letter.letter);
   } else {
@@ -151,12 +229,13 @@ void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::
 
 void Bucket::on_letter_body(const wire::LeafJoin& join, BucketId from, Position position, Now now,
                             const store::Reader& reader, Effects& effects) {
+  if (const std::string* entity = alias_target(join.reflector))
+    return send_letter(from, wire::Redirect{join.reflector, join.generation, *entity}, position, now, effects);
   const EntityNo entity = entities_.obtain(join.reflector, record_, reader, effects.writes);
+  ended_.erase(entity);  // being deleted: this leaf has to hear of the end as well
   const wire::Welcome welcome =
       roots_.on_join(entity, join.reflector, from, join, newest_message(entity, reader), reader, effects.writes);
-  std::vector<wire::Packet> packets;
-  channels_.write(from, welcome, position, now, effects.writes, packets);
-  send_all(std::move(packets), effects);
+  send_letter(from, welcome, position, now, effects);
   entity_created(entity, join.reflector);
 }
 
@@ -169,13 +248,11 @@ void Bucket::on_letter_body(const wire::Welcome& welcome, BucketId from, Now now
                             Effects& effects) {
   leaf::Leaf* const leaf = leaves_.find(welcome.reflector, reader);
   if (!leaf || !leaves_.on_welcome(*leaf, welcome, effects.writes)) return;
-  std::vector<leaf::Delivery> deliveries;
-  leaves_.drain_parked(*leaf, [this] { return take_position(); }, effects.writes, deliveries);
-  delivered(deliveries, reader, effects);
+  follows_settled(leaf->no, wire::FollowState::active, effects);
+  if (!apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) { leaves_.drain_parked(*leaf, applying); })) return;
   std::vector<wire::Packet> packets;
   leaves_.fetch_missing(*leaf, from, now, false, packets);
   send_all(std::move(packets), effects);
-  follows_settled(leaf->no, wire::FollowState::active, effects);
 }
 
 void Bucket::on_packet(const wire::ChannelAck& ack, Now now, const store::Reader& reader, Effects& effects) {
@@ -220,14 +297,14 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
   if (!leaf || !leaf->welcomed || leaf->generation != fetched.generation) return;
   ++counters_.fetched;
   leaf->known = std::max(leaf->known, fetched.newest);
-  std::vector<leaf::Delivery> deliveries;
-  const auto take = [this] { return take_position(); };
   const StreamNo before = leaf->applied;
   if (!fetched.gone_below.zero()) leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
-  for (const auto& item : fetched.items)
-    if (item.no == leaf->applied.next()) leaves_.on_item(*leaf, item, take, effects.writes, deliveries);
-  leaves_.drain_parked(*leaf, take, effects.writes, deliveries);
-  delivered(deliveries, reader, effects);
+  const bool there = apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) {
+    for (const auto& item : fetched.items)
+      if (item.no == leaf->applied.next() && !applying.ended) leaves_.on_item(*leaf, item, applying);
+    leaves_.drain_parked(*leaf, applying);
+  });
+  if (!there) return;
 
   // What brings nothing new (a repeat) is not the answer that the open fetch waits for: to ask again
   // for each such one would keep several windows on their way.
@@ -244,16 +321,14 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
 void Bucket::on(const StreamIn& in, Now now, const store::Reader& reader, Effects& effects) {
   leaf::Leaf* const leaf = leaves_.find(in.reflector, reader);
   if (!leaf) return;  // a leaf without followers acknowledges and drops
-  std::vector<leaf::Delivery> deliveries;
-  const leaf::Taken taken =
-      leaves_.on_item(*leaf, in.item, [this] { return take_position(); }, effects.writes, deliveries);
+  leaf::Taken taken = leaf::Taken::refused;
+  const bool there = apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) { taken = leaves_.on_item(*leaf, in.item, applying); });
   // What is parked is not durable: the root is told that it still owes it, and its tail makes sure.
   effects.taken = taken == leaf::Taken::applied || taken == leaf::Taken::repeat;
   counters_.repeats += taken == leaf::Taken::repeat;
   counters_.parks += taken == leaf::Taken::parked;
   counters_.refused += taken == leaf::Taken::refused;
-  delivered(deliveries, reader, effects);
-  if (taken == leaf::Taken::parked || taken == leaf::Taken::refused) {
+  if (there && (taken == leaf::Taken::parked || taken == leaf::Taken::refused)) {
     std::vector<wire::Packet> packets;
     leaves_.fetch_missing(*leaf, in.root, now, false, packets);
     counters_.fetches += packets.size();
@@ -264,6 +339,42 @@ void Bucket::on(const StreamIn& in, Now now, const store::Reader& reader, Effect
 void Bucket::on(const Pushed& pushed, Now now, const store::Reader& reader) {
   if (const auto entity = entities_.find(pushed.reflector, reader))
     roots_.on_pushed(*entity, pushed.reflector, pushed.no, pushed.not_taken, now, reader);
+}
+
+// Lets `work` apply items to a leaf, and carries out what follows from them. Returns whether the leaf is still there.
+bool Bucket::apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Effects& effects,
+                      const std::function<void(leaf::Applying&)>& work) {
+  const std::function<Position()> take = [this] { return take_position(); };
+  const std::function<bool(MessageId)> dead = [&](MessageId id) {
+    const bool known = dead_.has(id, reader);
+    counters_.dropped_dead += known;
+    return known;
+  };
+  leaf::Applying applying{take, dead, effects.writes, {}, {}, false};
+  work(applying);
+  delivered(applying.deliveries, reader, effects);
+  forwarded(leaf, applying.deliveries, reader, effects);
+  retracted(leaf, applying.retractions, reader, effects);
+  if (applying.ended) leaf_ended(leaf, now, effects);
+  return !applying.ended;
+}
+
+// What others forward goes on into their streams.
+void Bucket::forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader,
+                       Effects& effects) {
+  for (const leaf::ForwardEdge& forward : leaf.forwards) {
+    if (forward.off || ending(forward.to)) continue;
+    const std::string name = deliveries.empty() ? "" : entities_.name_of(forward.to, reader);
+    for (const leaf::Delivery& delivery : deliveries) {
+      if (!delivery.shared || delivery.position <= forward.since) continue;
+      if (delivery.hops >= map_->settings.max_hops && !planted("forward without hop or repeat check")) {
+        ++counters_.hops_ended;
+        continue;
+      }
+      ++counters_.forwarded;
+      into_stream(forward.to, name, delivery.ref, delivery.message, static_cast<uint8_t>(delivery.hops + 1), reader, effects);
+    }
+  }
 }
 
 // The last hop: each follower's timeline, if it is in memory, gets one small entry.
@@ -280,20 +391,37 @@ void Bucket::delivered(const std::vector<leaf::Delivery>& deliveries, const stor
   }
   if (timelines_.empty() && home_tails_.empty()) return;
   for (const auto& delivery : deliveries) {
+    const leaf::Ways ways = delivery.shared ? leaf::Ways(id_, delivery.ref.id, reader) : leaf::Ways(id_);
     leaf::Followers(id_, delivery.leaf, reader).visit(EntityNo(), [&](EntityNo follower) {
-      const auto tailed = home_tails_.find(follower);
-      if (timelines_.contains(follower)) {
-        const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
-        if (tailed != home_tails_.end())
-          notify({wire::Timeline::home, tailed->second}, {delivery.position, delivery.message}, previous, effects);
-      } else if (tailed != home_tails_.end()) {
-        // Dropped to make room. Long polls read it from the store; a live feed shows the hole by its
-        // next `prev` or beat.
-        wake({wire::Timeline::home, tailed->second});
-      }
+      arrived(follower, {delivery.position, delivery.ref, false}, delivery.message, ways, reader, effects);
       return true;
     });
   }
+}
+
+void Bucket::arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob& message, const leaf::Ways& ways,
+                     const store::Reader& reader, Effects& effects) {
+  const auto tailed = home_tails_.find(follower);
+  const bool warm = timelines_.contains(follower);
+  if (!warm && tailed == home_tails_.end()) return;
+  if (!ways.none() && ways.lower(follower, entry.position, reader)) {
+    ++counters_.other_ways;
+    return;
+  }
+  if (warm) {
+    const Position previous = timelines_.append(follower, entry);
+    if (tailed != home_tails_.end()) notify({wire::Timeline::home, tailed->second}, {entry.position, message}, previous, effects);
+  } else {
+    // Dropped to make room. Long polls read it from the store; a live feed shows the hole by its
+    // next `prev` or beat.
+    wake({wire::Timeline::home, tailed->second});
+  }
+}
+
+// It is made again from the store at the next read; at once when somebody tails it.
+void Bucket::drop_home(EntityNo entity) {
+  timelines_.drop(entity);
+  if (tailed_home(entity)) due_opens_.push_back(entity);
 }
 
 // ---- Time
@@ -335,8 +463,8 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   send_all(std::move(packets), effects);
   beats(now, reader, effects);
   if (work_at_ <= now.instant) {
-    trim(reader, effects);
-    work_at_ = retired_leaves_ || trim_from_ != LeafNo() ? now.instant + erase_wait : Instant::never();
+    work(now, reader, effects);
+    work_at_ = work_left() ? now.instant + erase_wait : Instant::never();
   }
   if (sweep_at_ <= now.instant) {
     timelines_.drop_unused(now, [this](EntityNo entity) { return tailed_home(entity); });
@@ -344,9 +472,16 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   }
 }
 
-// One slice: deliveries of leaves that are gone first, then the walk that brings the deliveries below
-// the horizon, but for the newest of each leaf.
-void Bucket::trim(const store::Reader& reader, Effects& effects) {
+// One slice of what is done bit by bit, in this order: deletions, lists that have more than they should,
+// deliveries of leaves that are gone, and the walk that brings the deliveries below the horizon, but for
+// the newest of each leaf. A deletion that waits for others lets the rest go on.
+void Bucket::work(Now now, const store::Reader& reader, Effects& effects) {
+  if (!endings_.empty()) delete_some(now, reader, effects);
+  if (!effects.writes.empty()) return;  // the rest with a reader that sees this
+  if (lists_.trim_due()) {
+    counters_.trimmed += lists_.trim(erase_slice, now, reader, effects.writes);
+    return;
+  }
   if (retired_leaves_) {
     size_t erased = 0;
     retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
@@ -359,6 +494,7 @@ void Bucket::trim(const store::Reader& reader, Effects& effects) {
 
   const std::string all = KeyBuilder(id_, Table::delivery);
   size_t erased = 0;
+  bool elsewhere = false;
   for (size_t leaves = 0; leaves < 100 && erased < erase_slice; ++leaves) {
     LeafNo leaf;
     reader.scan(KeyBuilder(id_, Table::delivery).add(trim_from_), store::after_prefix(all), [&](std::string_view key, std::string_view) {
@@ -378,17 +514,17 @@ void Bucket::trim(const store::Reader& reader, Effects& effects) {
     });
     if (newest == newest_kept) {
       reader.scan(list, boundary, [&](std::string_view key, std::string_view value) {
-        StreamNo no;
-        BodyRef ref;
-        ASSERT(leaf::decode_delivery(value, no, ref));
-        effects.writes.erase(std::string(key));
-        effects.writes.unref(ref);
+        const leaf::DeliveryRecord record = leaf::decode_delivery(value);
+        leaf::erase_delivery(id_, leaf, Position(Cursor(key.substr(list.size())).be64()), record, effects.writes);
+        // A message with another way stands there from now on, in timelines that we do not look for.
+        elsewhere = elsewhere || (record.shared && !leaf::Ways(id_, record.ref.id, reader).single());
         return ++erased < erase_slice;
       });
     }
     if (erased < erase_slice) trim_from_ = LeafNo(leaf.value() + 1);
   }
   record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
+  if (elsewhere) timelines_.drop_all();
 }
 
 void Bucket::check(const store::Reader& reader) const {
@@ -406,6 +542,12 @@ void Bucket::Counters::add(const Counters& o) {
   deliveries += o.deliveries, repeats += o.repeats, parks += o.parks, refused += o.refused;
   fetches += o.fetches, fetched += o.fetched, tails += o.tails, letters += o.letters;
   letter_repeats += o.letter_repeats, letter_gaps += o.letter_gaps;
+  clones += o.clones, clone_repeats += o.clone_repeats, clones_passed_on += o.clones_passed_on;
+  replies_to_nothing += o.replies_to_nothing, dropped_dead += o.dropped_dead, dropped_ending += o.dropped_ending;
+  retractions += o.retractions, retracted += o.retracted, forwarded += o.forwarded, stream_repeats += o.stream_repeats;
+  hops_ended += o.hops_ended, other_ways += o.other_ways, backfilled += o.backfilled;
+  backfill_repeats += o.backfill_repeats, backfills_cut += o.backfills_cut, redirects += o.redirects, moved += o.moved;
+  deleted += o.deleted, trimmed += o.trimmed;
 }
 
 }  // namespace canopy::bucket

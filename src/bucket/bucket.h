@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -125,10 +126,12 @@ class Bucket {
   void on_letter_body(const wire::LeafJoin& join, BucketId from, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::LeafLeave& leave, BucketId from, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader, Effects& effects);
-  void applied(leaf::Leaf& leaf, leaf::Applying& applying, Now now, const store::Reader& reader, Effects& effects);
+  bool apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Effects& effects, const std::function<void(leaf::Applying&)>& work);
+  void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void send_all(std::vector<wire::Packet> packets, Effects& effects);
-  void trim(const store::Reader& reader, Effects& effects);
+  void work(Now now, const store::Reader& reader, Effects& effects);
+  bool work_left() const { return retired_leaves_ || trim_from_ != LeafNo() || lists_.trim_due() || !endings_.empty(); }
   void sweep(Now now);
 
   // publish.cc: PUBLISH, RETRACT, and what of them comes from other buckets

@@ -30,6 +30,15 @@ LetterNo decode_number(Cursor& in) {
   return number;
 }
 
+// The letter of an outbox record, without its message.
+wire::Letter decode_letter(std::string_view record) {
+  Cursor in(record);
+  decode_number(in);
+  wire::Letter letter;
+  ASSERT(wire::decode_letter(in.rest(), letter));
+  return letter;
+}
+
 }  // namespace
 
 void Channels::open(const store::Reader& reader, Now now) {
@@ -57,18 +66,19 @@ bool Channels::has_room(BucketId to) const {
   return it == outboxes_.end() || it->second.waiting < limits::outbox_letters_max;
 }
 
-void Channels::write(BucketId to, const wire::Letter& letter, Position position, Now now, store::Writes& writes,
+void Channels::write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
                      std::vector<wire::Packet>& packets) {
   Outbox& outbox = outboxes_[to];
   const LetterNo previous = outbox.last;
   const LetterNo number{position, previous.position == position ? previous.index + 1 : 0};
   ASSERT(number > previous);
   writes.put(KeyBuilder(bucket_, Table::outbox).add(to).add(number), encode_number(previous) + wire::encode_letter(letter));
+  if (const auto body = wire::body_of(letter); body.message) writes.ref(body.ref, *body.message);
   writes.put(KeyBuilder(bucket_, Table::channel_out).add(to), encode_number(number));
   outbox.last = number;
   // Sent at once only when everything before it was: the channel is a FIFO.
   if (outbox.in_flight == outbox.waiting && outbox.in_flight < limits::letters_in_flight_max) {
-    packets.push_back(wire::ChannelLetter{bucket_, to, number, previous, letter});
+    packets.push_back(wire::ChannelLetter{bucket_, to, number, previous, std::move(letter)});
     outbox.sent = number;
     ++outbox.in_flight;
     if (outbox.again == Instant::never()) schedule_again(to, outbox, now);
@@ -86,7 +96,9 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
   uint64_t taken = 0;
   const std::string prefix = KeyBuilder(bucket_, Table::outbox).add(ack.to);
   const LetterNo behind{ack.have.position, ack.have.index + 1};
-  reader.scan(prefix, KeyBuilder(bucket_, Table::outbox).add(ack.to).add(behind), [&](std::string_view key, std::string_view) {
+  reader.scan(prefix, KeyBuilder(bucket_, Table::outbox).add(ack.to).add(behind), [&](std::string_view key, std::string_view value) {
+    wire::Letter letter = decode_letter(value);
+    if (const auto body = wire::body_of(letter); body.message) writes.unref(body.ref);
     writes.erase(std::string(key));
     ++taken;
     return true;
@@ -110,8 +122,11 @@ void Channels::send_more(BucketId to, Outbox& outbox, Now now, const store::Read
                 [&](std::string_view key, std::string_view value) {
                   if (outbox.in_flight >= limits::letters_in_flight_max) return false;
                   Cursor number(key.substr(prefix.size())), in(value);
-                  wire::ChannelLetter letter{bucket_, to, decode_number(number), decode_number(in), {}};
-                  ASSERT(wire::decode_letter(in.rest(), letter.letter));
+                  wire::ChannelLetter letter{bucket_, to, decode_number(number), decode_number(in), decode_letter(value)};
+                  if (const auto body = wire::body_of(letter.letter); body.message) {
+                    *body.message = reader.body(body.ref);
+                    ASSERT(*body.message);
+                  }
                   outbox.sent = letter.number;
                   ++outbox.in_flight;
                   packets.push_back(std::move(letter));

@@ -30,7 +30,7 @@ class Channels {
   // ---- as sender
   bool has_room(BucketId to) const;  // fewer than limits::outbox_letters_max wait
   // REQUIRES: `position` is this operation's.
-  void write(BucketId to, const wire::Letter& letter, Position position, Now now, store::Writes& writes,
+  void write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
              std::vector<wire::Packet>& packets);
   void on_ack(const wire::ChannelAck& ack, Now now, const store::Reader& reader, store::Writes& writes,
               std::vector<wire::Packet>& packets);

@@ -55,6 +55,11 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
   const wire::Pair& pair = request.pairs[part];
   ++counters_.follows;
 
+  if (auto busy = busy_if_ending(pair.follower, reader)) {
+    state = std::move(*busy);
+    part_done(ask.ask, effects);
+    return;
+  }
   const std::string author = first_name(pair.author);
   leaf::Leaf* leaf = leaves_.find(author, reader);
   const auto known_follower = entities_.find(pair.follower, reader);
@@ -120,10 +125,13 @@ void Bucket::unfollow(const Ask& ask, const wire::Unfollow& request, size_t part
   const wire::Pair& pair = request.pairs[part];
   ++counters_.unfollows;
   auto& removed = std::get<wire::UnfollowResult>(asks_.at(ask.ask).reply).removed[part];
-  if (const auto follower = entities_.find(pair.follower, reader)) {
+  if (auto busy = busy_if_ending(pair.follower, reader)) {
+    removed = std::move(*busy);
+  } else if (const auto follower = entities_.find(pair.follower, reader)) {
     removed = cut(*follower, pair.author, now, reader, effects);
     // Perhaps he followed it by another name.
-    if (const auto* entity = alias_target(pair.author); entity && removed == std::variant<bool, Error>(false))
+    const auto* none = std::get_if<bool>(&removed);
+    if (const auto* entity = alias_target(pair.author); entity && none && !*none)
       removed = cut(*follower, *entity, now, reader, effects);
   }
   part_done(ask.ask, effects);

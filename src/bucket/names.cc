@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/planted.h"
 #include "bucket/bucket.h"
+#include "leaf/followers.h"
 #include "store/keys.h"
 
 namespace canopy::bucket {

@@ -93,6 +93,7 @@ std::variant<wire::Published, Error> Bucket::publish_one(const wire::Message& me
     if (first)
       return Error{Code::bad_request, "key was used by this author for another message: give each message a key of its own", 0};
   }
+  if (auto busy = busy_if_ending(message.author, reader)) return std::move(*busy);
   if (message.reply_to.bucket().value() >= map_->buckets.size())
     return Error{Code::bad_request, "reply_to names no message: it must be the id of one", 0};
   wire::MessageView view = view_of(message);

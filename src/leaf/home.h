@@ -37,6 +37,7 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
 // The ways by which a shared message reaches the timelines of a bucket, but for one just being written.
 class Ways {
  public:
+  explicit Ways(BucketId bucket) : bucket_(bucket) {}   // none
   Ways(BucketId bucket, MessageId id, const store::Reader& reader);
   bool none() const { return places_.empty(); }
   bool single() const { return places_.size() <= 1; }

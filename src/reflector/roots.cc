@@ -217,12 +217,16 @@ bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const stor
   ASSERT(root.leaves.empty() && !root.pending);
   const std::string list = KeyBuilder(bucket_, Table::stream).add(entity);
   size_t taken = 0;
+  bool more = false;
   reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view row) {
-    if (taken == max) return ++taken > 0, false;
+    if (taken == max) {
+      more = true;
+      return false;
+    }
     take_out(root, StreamNo(Cursor(key.substr(list.size())).be64()), row, writes);
     return ++taken > 0;
   });
-  if (taken > max) return false;
+  if (more) return false;
   writes.erase(KeyBuilder(bucket_, Table::root).add(entity));
   schedule(root, Instant::never());
   roots_.erase(entity);

@@ -21,7 +21,7 @@ TEST_CASE("leaves: one slice erases the deliveries of many retired leaves, and n
     writes.put(KeyBuilder(bucket, Table::retired).add(LeafNo(leaf)), "");
     for (int i = 0; i < 3; ++i) {
       position = position.next();
-      writes.put(KeyBuilder(bucket, Table::delivery).add(LeafNo(leaf)).add(position), leaf::encode_delivery(StreamNo(1, 1), ref));
+      writes.put(KeyBuilder(bucket, Table::delivery).add(LeafNo(leaf)).add(position), leaf::encode_delivery({StreamNo(1, 1), ref, false}));
       writes.ref(ref, make_blob("body"));
     }
   }
