@@ -22,29 +22,56 @@ std::vector<Seen> Checker::check_page(wire::Timeline timeline, Entity entity, co
                                       bool ascending, Instant sent) const {
   const std::string where = place(timeline, model_.name(entity));
   std::vector<Seen> list;
-  for (const wire::Entry& entry : page.entries) {
-    const auto message = wire::decode_message(*entry.message);
-    if (!message) throw Violation("an entry can be read", where);
-    const Publish& publish = model_.by_body(message->body);
-    if (model_.name(publish.author) != message->author)
-      throw Violation("a message keeps its author", where + ": " + publish.body);
-    if (publish.impossible())
-      throw Violation("what was refused does not happen", where + ": " + publish.body);
-    if (publish.acked() && publish.id != message->id)
-      throw Violation("a message keeps its id", where + ": " + publish.body);
-    list.push_back({entry.position, message->id, &publish});
-  }
-  check_order(list, ascending, where);
+  for (const wire::Entry& entry : page.entries) list.push_back(check_entry(entry, where));
+  check_order(list, ascending, timeline, entity, where);
   check_once(list, where);
   for (const Seen& seen : list) {
-    if (timeline == wire::Timeline::home) check_home_entry(entity, seen, sent);
-    else if (seen.publish->author != entity)
-      throw Violation("sent holds one's own messages", where + ": " + seen.publish->body);
+    const Publish& p = *seen.publish;
+    if (timeline == wire::Timeline::sent && model_.gone_at(p) < sent)
+      throw Violation("what is retracted is not found", where + " has " + p.body);
+    if (timeline == wire::Timeline::home) {
+      if (const std::string rule = ways_.home_forbids(entity, p, sent); !rule.empty())
+        throw Violation(rule, where + " has " + p.body);
+    } else if (!belongs(timeline, entity, p)) {
+      throw Violation("a list has what is meant for it", where + " has " + p.body);
+    }
   }
   return list;
 }
 
-void Checker::check_order(const std::vector<Seen>& list, bool ascending, const std::string& where) const {
+// Returns what it is. What holds for every entry wherever it stands is checked.
+Seen Checker::check_entry(const wire::Entry& entry, const std::string& where) const {
+  const auto message = wire::decode_message(*entry.message);
+  if (!message) throw Violation("an entry can be read", where);
+  const Publish& publish = model_.by_body(message->body);
+  check_fields(publish, *message, where);
+  if (publish.impossible()) throw Violation("what was refused does not happen", where + ": " + publish.body);
+  if (model_.id_sure(publish) && publish.id != message->id) throw Violation("a message keeps its id", where + ": " + publish.body);
+  if (model_.gone_long(publish)) throw Violation("a retracted message is nowhere", where + " has " + publish.body);
+  return {entry.position, message->id, &publish};
+}
+
+void Checker::check_fields(const Publish& publish, const wire::MessageView& message, const std::string& where) const {
+  const auto same = [](const std::vector<Named>& wanted, const std::vector<std::string_view>& found) {
+    return std::equal(wanted.begin(), wanted.end(), found.begin(), found.end(),
+                      [](const Named& n, std::string_view name) { return n.name == name; });
+  };
+  const MessageId parent = publish.parent == nothing ? MessageId() : model_.publish(publish.parent).id;
+  if (model_.name(publish.author) != message.author) throw Violation("a message keeps its author", where + ": " + publish.body);
+  if (message.reply_to != parent || !same(publish.mentions, message.mentions) || !same(publish.topics, message.topics) ||
+      !same(publish.to, message.to))
+    throw Violation("a message keeps its fields", where + ": " + publish.body);
+}
+
+// Each author's messages, as far as all of them come by one way.
+void Checker::check_order(const std::vector<Seen>& list, bool ascending, wire::Timeline timeline, Entity entity,
+                          const std::string& where) const {
+  const auto by_one_way = [&](const Publish& p) {
+    if (timeline == wire::Timeline::home) return !ways_.several(entity, p);
+    if (timeline == wire::Timeline::sent || timeline == wire::Timeline::replies) return true;
+    const auto& names = timeline == wire::Timeline::mentions ? p.mentions : p.topics;  // an alias passes it on
+    return std::all_of(names.begin(), names.end(), [&](const Named& n) { return n.entity != entity || n.name == model_.name(entity); });
+  };
   std::map<Entity, MessageId> last;
   for (size_t i = 0; i < list.size(); ++i) {
     const Seen& seen = ascending ? list[i] : list[list.size() - 1 - i];
@@ -52,6 +79,7 @@ void Checker::check_order(const std::vector<Seen>& list, bool ascending, const s
       const Seen& before = ascending ? list[i - 1] : list[list.size() - i];
       if (before.position >= seen.position) throw Violation("a timeline is in the order of positions", where);
     }
+    if (!by_one_way(*seen.publish)) continue;
     MessageId& id = last[seen.publish->author];
     if (seen.id <= id) throw Violation("each stream is in order", where + ": " + seen.publish->body);
     id = seen.id;
@@ -64,93 +92,32 @@ void Checker::check_once(const std::vector<Seen>& list, const std::string& where
     if (!found.insert(seen.publish).second) throw Violation("nothing is doubled", where + ": " + seen.publish->body);
 }
 
-// What is certain at any time: no message of whom he does not follow, none from before he followed.
-void Checker::check_home_entry(Entity follower, const Seen& seen, Instant sent) const {
-  const Pair& pair = model_.pair(follower, seen.publish->author);
-  if (pair.busy || pair.changed_at >= sent) return;
-  const std::string what = model_.name(follower) + " has " + seen.publish->body;
-  if (pair.state == Pair::State::no) throw Violation("nobody gets what he does not follow", what);
-  if (pair.state == Pair::State::yes && seen.publish->last_round < pair.since_round)
-    throw Violation("a follow shows no message from long before it", what);
-  if (pair.state == Pair::State::yes && seen.publish->acked_at < pair.fresh_since)
-    throw Violation("a new leaf begins behind what was published before", what);
+bool Checker::belongs(wire::Timeline timeline, Entity entity, const Publish& p) const {
+  if (timeline == wire::Timeline::sent) return p.author == entity;
+  if (timeline == wire::Timeline::replies) return p.parent != nothing && model_.publish(p.parent).author == entity;
+  return p.names(timeline, entity);
 }
 
 void Checker::check_newest_sent(Entity author, const std::vector<Seen>& newest_first, size_t limit, Instant sent) const {
-  if (newest_first.size() >= limit) return;
+  if (newest_first.size() >= limit || model_.kept(author, wire::Timeline::sent).least != Retention()) return;
   std::set<const Publish*> found;
   for (const Seen& seen : newest_first) found.insert(seen.publish);
   for (const Publish& p : model_.publishes())
-    if (p.author == author && p.acked() && p.acked_at < sent && !found.contains(&p))
+    if (p.author == author && p.acked() && p.acked_at < sent && !found.contains(&p) && model_.gone(p) == Sure::no)
       throw Violation("nothing acknowledged is lost", "sent of " + model_.name(author) + " lacks " + p.body);
 }
 
-void Checker::check_got(const Publish& asked, const wire::Entry& entry) const {
-  const auto message = wire::decode_message(*entry.message);
-  if (!message || message->body != asked.body || message->id != asked.id || message->author != model_.name(asked.author))
-    throw Violation("GET gives the message of that id", asked.body);
-}
-
-// ---- whole lists
-
-void Checker::check_list(const std::vector<Seen>& newest_first, const std::string& where) const {
-  check_order(newest_first, false, where);
-  check_once(newest_first, where);
-}
-
-void Checker::check_sent(Entity author, const std::vector<Seen>& list) const {
-  check_list(list, place(wire::Timeline::sent, model_.name(author)));
-  check_newest_sent(author, list, SIZE_MAX, Instant::never());
-  // Whoever was acknowledged before another was asked for stands before it.
-  Instant acked_first = Instant::never();
-  for (const Seen& seen : list) {
-    if (seen.publish->first_sent > acked_first)
-      throw Violation("sent is in the order of publishing", model_.name(author) + ": " + seen.publish->body);
-    acked_first = std::min(acked_first, seen.publish->acked_at);
+void Checker::check_got(const Publish& asked, const wire::Entry* entry, Instant sent) const {
+  if (entry) {
+    const Seen seen = check_entry(*entry, "GET");
+    if (seen.publish != &asked) throw Violation("GET gives the message of that id", asked.body);
+    if (model_.gone_at(asked) < sent) throw Violation("what is retracted is not found", "GET has " + asked.body);
+  } else if (model_.gone(asked) == Sure::no && model_.kept(asked.author, wire::Timeline::sent).least == Retention()) {
+    throw Violation("nothing acknowledged is lost", "GET of " + asked.body);
   }
 }
 
-void Checker::check_home(Entity follower, const std::vector<Seen>& list, bool truncated) const {
-  check_list(list, place(wire::Timeline::home, model_.name(follower)));
-  const size_t capacity = scenario_.settings.capacity;
-  if (list.size() > capacity) throw Violation("a home has at most `capacity` entries", model_.name(follower));
-  std::map<Entity, std::vector<Seen>> by_author;
-  for (auto it = list.rbegin(); it != list.rend(); ++it) by_author[it->publish->author].push_back(*it);
-  for (Entity author = 0; author < model_.entities(); ++author)
-    check_author(follower, author, by_author[author], list.size() == capacity, truncated);
-}
-
-void Checker::check_author(Entity follower, Entity author, const std::vector<Seen>& list, bool full, bool truncated) const {
-  const Pair& pair = model_.pair(follower, author);
-  const std::string who = "home of " + model_.name(follower);
-  if (pair.state == Pair::State::no && !list.empty())
-    throw Violation("nobody gets what he does not follow", who + " has " + list.front().publish->body);
-  if (pair.state != Pair::State::yes) return;
-  std::vector<const Publish*> must;
-  for (const Publish& p : model_.publishes())
-    if (p.author == author && p.acked() && p.first_sent > pair.active_at) must.push_back(&p);
-  std::sort(must.begin(), must.end(), [](const Publish* a, const Publish* b) { return a->id < b->id; });
-  std::set<const Publish*> found;
-  for (const Seen& seen : list) found.insert(seen.publish);
-  const MessageId oldest = list.empty() ? MessageId() : list.front().id;
-
-  for (size_t i = 0; i < must.size(); ++i) {
-    const Publish& p = *must[i];
-    if (found.contains(&p)) continue;
-    const std::string what = who + " lacks " + p.body;
-    // A hole is never right but where the root's stream list was too short for a leaf that was away.
-    const auto newer = std::count_if(model_.publishes().begin(), model_.publishes().end(), [&](const Publish& other) {
-      return other.author == author && (other.acked() ? other.id > p.id : other.unknown);
-    });
-    const bool forgotten = static_cast<uint64_t>(newer) >= scenario_.settings.stream_retention;
-    if (forgotten) continue;
-    const bool older_than_all = list.empty() || p.id < oldest;
-    if (full && older_than_all) continue;
-    if (scenario_.trims_deliveries() && truncated && older_than_all && list.size() >= std::min<size_t>(16, must.size())) continue;
-    if (scenario_.trims_deliveries() && truncated && older_than_all && scenario_.settings.capacity < 800) continue;
-    throw Violation("nothing acknowledged is lost", what);
-  }
-}
+// ---- follows and trees
 
 void Checker::check_names(const char* rule, const std::vector<std::string>& names, uint64_t count, Entity entity,
                           bool followers) const {

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "sim/model.h"
 #include "sim/scenario.h"
+#include "sim/ways.h"
+#include "wire/message.h"
 #include "wire/reply.h"
 
 namespace canopy::sim {
@@ -20,7 +23,7 @@ struct Seen {
 
 class Checker {
  public:
-  Checker(const Scenario& scenario, const Model& model) : scenario_(scenario), model_(model) {}
+  Checker(const Scenario& scenario, const Model& model) : scenario_(scenario), model_(model), ways_(scenario, model) {}
 
   // One page of an answer, under faults or not. `sent`: when the READ was. Returns its entries in
   // the order of the page.
@@ -28,24 +31,49 @@ class Checker {
                                Instant sent) const;
   // Also that a page with the newest of a `sent` list has what was acknowledged before.
   void check_newest_sent(Entity author, const std::vector<Seen>& newest_first, size_t limit, Instant sent) const;
-  void check_got(const Publish& asked, const wire::Entry& entry) const;
+  // `entry`: null when GET said NOT_FOUND.
+  void check_got(const Publish& asked, const wire::Entry* entry, Instant sent) const;
+  Seen check_entry(const wire::Entry& entry, const std::string& where) const;
+  // Can the same message come to an entity's home again, because a way that brought it was lost?
+  bool several_ways(Entity follower, const Publish& p) const { return ways_.several(follower, p); }
+  std::string home_forbids(Entity follower, const Publish& p, Instant sent) const { return ways_.home_forbids(follower, p, sent); }
 
-  // Whole lists, newest first, after everything has drained.
-  void check_sent(Entity author, const std::vector<Seen>& list) const;
+  bool belongs(wire::Timeline timeline, Entity entity, const Publish& p) const;  // not for home
+
+  // Whole lists, newest first, after everything has drained. First all of `sent`: they tell what there
+  // is, whatever its publish or its retraction was answered.
+  void begin_judgement();
+  void check_sent(Entity author, const std::vector<Seen>& list, Instant now);
+  void found_all_sent();
+  bool in_sent(const Publish& p) const { return in_sent_[p.number]; }
   void check_home(Entity follower, const std::vector<Seen>& list, bool truncated) const;
+  // mentions, replies, topic
+  void check_list(wire::Timeline timeline, Entity entity, const std::vector<Seen>& list, Instant now) const;
+  // `replies`: all of the author's, newest first. thread: null when it was not found.
+  void check_thread(const Publish& asked, const wire::ThreadResult* thread, const std::vector<Seen>& replies) const;
+  // `list`: what stands above the marker.
+  void check_unread(wire::Timeline timeline, Entity entity, const std::vector<Seen>& above, uint64_t unread) const;
   void check_names(const char* rule, const std::vector<std::string>& names, uint64_t count, Entity entity, bool followers) const;
   void check_tree(Entity author, const wire::TreeResult& tree, uint64_t followers, const std::vector<BucketId>& buckets) const;
 
  private:
-  void check_list(const std::vector<Seen>& newest_first, const std::string& where) const;
-  void check_order(const std::vector<Seen>& list, bool ascending, const std::string& where) const;
+  void check_fields(const Publish& publish, const wire::MessageView& message, const std::string& where) const;
+  void check_order(const std::vector<Seen>& list, bool ascending, wire::Timeline timeline, Entity entity, const std::string& where) const;
   void check_once(const std::vector<Seen>& list, const std::string& where) const;
-  void check_home_entry(Entity follower, const Seen& seen, Instant sent) const;
-  // Of one author, oldest first: what must be in the home, and how many of the newest of it for sure.
-  void check_author(Entity follower, Entity author, const std::vector<Seen>& list, bool full, bool truncated) const;
+  Sure must_stand(wire::Timeline timeline, Entity entity, const Publish& p) const;
+  void check_kept(wire::Timeline timeline, Entity entity, const std::vector<Seen>& list, Instant now) const;
+  bool home_excuses(Entity follower, const Publish& p, const std::vector<Entity>& ways, const std::vector<Seen>& list, bool truncated) const;
+  bool forgotten(const Publish& p, Entity stream) const;
+  bool must_backfill(Entity follower, const Publish& p) const;
 
   const Scenario& scenario_;
   const Model& model_;
+  Ways ways_;
+  // Of the judgement: by the number of the publish.
+  std::vector<Sure> there_;
+  std::vector<bool> in_sent_;
+  std::vector<std::set<Entity>> enters_;       // streams: those it must be in
+  std::vector<std::set<Entity>> may_enter_;
 };
 
 }  // namespace canopy::sim

@@ -1,5 +1,7 @@
 #include "sim/clients.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/limits.h"
 
@@ -28,13 +30,13 @@ Ended ended_of(const Error& error) {
   }
 }
 
-void Clients::ask(Machine& machine, wire::Request request, Done done) {
+void Clients::ask(Machine& machine, wire::Request request, Done done, std::vector<Code> refusals) {
   const uint64_t operation = ++last_;
   const std::string verb(wire::verb_of(request));
   trace_.add(schedule_.now(), "ask", operation, machine.index(), hash64(verb));
   ++counters_.asked;
   if (!machine.up()) return done({Ended::untouched, Error{Code::unavailable, "nobody listens", 0}});
-  open_.emplace(operation, Open{machine.index(), verb, std::move(done), false});
+  open_.emplace(operation, Open{machine.index(), verb, std::move(done), std::move(refusals), false});
   const Duration patience = limits::request_timeout + wait_of(request) + answer_slack;
   const auto encoding = random_.chance(10) ? wire::Encoding::json : wire::Encoding::msgpack;
   machine.on_client(operation, wire::encode_request(request, encoding));
@@ -62,7 +64,11 @@ void Clients::on_answer(size_t machine, uint64_t operation, const wire::ReplyFra
   auto reply = wire::decode_reply(at->second.verb, frames.status, frames.result);
   if (!reply) throw Violation("an answer can be read", at->second.verb + ": " + reply.error().message);
   Outcome outcome{Ended::done, std::move(*reply)};
-  if (const auto* error = std::get_if<Error>(&outcome.reply)) outcome.ended = ended_of(*error);
+  if (const auto* error = std::get_if<Error>(&outcome.reply)) {
+    const auto& refusals = at->second.refusals;
+    const bool refused = std::find(refusals.begin(), refusals.end(), error->code) != refusals.end();
+    outcome.ended = refused ? Ended::untouched : ended_of(*error);
+  }
   end(operation, std::move(outcome));
 }
 

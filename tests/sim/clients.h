@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/random.h"
 #include "sim/machine.h"
@@ -31,7 +32,8 @@ class Clients {
 
   Clients(Schedule& schedule, Trace& trace, uint64_t seed) : schedule_(schedule), trace_(trace), random_(seed) {}
 
-  void ask(Machine& machine, wire::Request request, Done done);
+  // `refusals`: codes that are a right answer too, beside those that say to come again; nothing was done then.
+  void ask(Machine& machine, wire::Request request, Done done, std::vector<Code> refusals = {});
   void on_answer(size_t machine, uint64_t operation, const wire::ReplyFrames& frames);
   void on_ended(size_t machine);   // its process is gone: what was asked of it has an unknown outcome
 
@@ -46,6 +48,7 @@ class Clients {
     size_t machine = 0;
     std::string verb;
     Done done;
+    std::vector<Code> refusals;
     bool given_up = false;
   };
   void end(uint64_t operation, Outcome outcome);

@@ -42,7 +42,8 @@ void Tails::take(Entity entity, const wire::TimelinePage& page, Instant sent) {
   for (const Seen& seen : checker_.check_page(wire::Timeline::home, entity, page, true, sent)) {
     if (seen.position <= tail.cursor) throw Violation("a page keeps to its cursor", "tail of " + model_.name(entity));
     tail.cursor = seen.position;
-    if (!tail.seen.insert(seen.id).second)
+    // When the way is lost that brought it first, it stands where the next one put it.
+    if (!tail.seen.insert(seen.id).second && !checker_.several_ways(entity, *seen.publish))
       throw Violation("nothing is doubled", "tail of " + model_.name(entity) + " saw twice " + seen.publish->body);
   }
 }
@@ -51,19 +52,29 @@ void Tails::check(Entity entity, const std::vector<Seen>& home) const {
   const Tail& tail = tails_.at(entity);
   if (tail.truncated) return;
   for (const Seen& seen : home)
-    if (!tail.seen.contains(seen.id))
+    if (!tail.seen.contains(seen.id) && model_.pair(entity, seen.publish->author).backfill == 0)
       throw Violation("a long poll is a complete tail", "that of " + model_.name(entity) + " missed " + seen.publish->body);
 }
 
 // ---- live feeds
 
-Feeds::Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const Model& model, uint64_t seed)
-    : scenario_(scenario), schedule_(schedule), trace_(trace), model_(model) {
+Feeds::Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const Model& model,
+             const Checker& checker, uint64_t seed)
+    : scenario_(scenario), schedule_(schedule), trace_(trace), model_(model), checker_(checker) {
   Random random(seed);
   for (uint32_t i = 0; i < scenario.feeds; ++i) {
     Feed feed;
     feed.timeline = random.chance(70) ? wire::Timeline::home : wire::Timeline::sent;
     feed.entity = static_cast<Entity>(random.below(scenario.entities));
+    feeds_[wire::feed_topic(feed.timeline, model_.name(feed.entity))] = feed;
+  }
+  if (!scenario.features.lists) return;
+  Random graph(Random(seed ^ 0x6a4f).next());
+  for (uint32_t i = 0; i < 4; ++i) {
+    Feed feed;
+    const uint64_t kind = graph.below(3);
+    feed.timeline = kind == 0 ? wire::Timeline::mentions : kind == 1 ? wire::Timeline::replies : wire::Timeline::topic;
+    feed.entity = static_cast<Entity>(kind == 2 ? scenario.entities + graph.below(scenario.topics) : graph.below(4));
     feeds_[wire::feed_topic(feed.timeline, model_.name(feed.entity))] = feed;
   }
 }
@@ -95,6 +106,7 @@ Feeds::Head Feeds::decode(const wire::FeedFrames& frames) const {
     const wire::Value value = key.next();
     if (key.string() == "position") head.position = Position(value.number());
     if (key.string() == "prev") head.prev = Position(value.number());
+    if (key.string() == "retracted") head.retracted = MessageId(value.number());
     if (key.string() == "id") head.id = MessageId(value.number());
     if (key.string() == "beat") head.beat = value.boolean();
   }
@@ -107,33 +119,49 @@ void Feeds::on_feed(const wire::FeedFrames& frames) {
   if (at == feeds_.end()) throw Violation("only what is subscribed comes", frames.topic);
   Feed& feed = at->second;
   const Head head = decode(frames);
+  if (!head.retracted.zero()) return on_retraction(feed, head.retracted);
   if (!head.beat) return on_entry(feed, head, frames.body);
   ++beats_;
-  if (feed.based && head.position > feed.last && scenario_.keeps_tailed_homes())
+  if (feed.based && head.position > feed.last && scenario_.keeps_tailed_homes() && !may_miss(feed))
     throw Violation("a live feed shows what it lost", frames.topic + " lost its newest before a beat");
+  feed.last_at = schedule_.now();
   if (!feed.based || head.position > feed.last) feed.last = head.position;
   feed.based = true;
+}
+
+// An entry has come in at an old position, or stands at another one: neither is announced, both show by `prev`.
+bool Feeds::may_miss(const Feed& feed) const {
+  return feed.timeline == wire::Timeline::home && scenario_.features.any() && model_.moved_at(feed.entity) >= feed.last_at;
+}
+
+void Feeds::on_retraction(Feed& feed, MessageId id) {
+  ++retractions_;
+  const std::string where = "feed of " + model_.name(feed.entity) + ": ";
+  if (!model_.may_be_gone(id)) throw Violation("only what is retracted is said to be", where + std::to_string(id.packed()));
+  feed.retracted.insert(id);
 }
 
 void Feeds::on_entry(Feed& feed, const Head& head, const std::string& body) {
   ++entries_;
   const std::string where = "feed of " + model_.name(feed.entity) + ": ";
   const Publish& publish = model_.by_body(body);
-  if (publish.acked() && publish.id != head.id) throw Violation("a message keeps its id", where + body);
+  if (model_.id_sure(publish) && publish.id != head.id) throw Violation("a message keeps its id", where + body);
   if (!feed.seen.insert(head.id).second) throw Violation("nothing is doubled", where + body);
   if (feed.based && head.position <= feed.last) throw Violation("a live feed is in order", where + body);
   if (head.prev >= head.position) throw Violation("a live feed is in order", where + "prev of " + body);
-  if (feed.based && head.prev > feed.last && scenario_.keeps_tailed_homes())
+  if (feed.based && head.prev > feed.last && scenario_.keeps_tailed_homes() && !may_miss(feed))
     throw Violation("a live feed shows every entry", where + "something is missing before " + body);
+  if (feed.retracted.contains(head.id)) throw Violation("a retracted message is nowhere", where + body);
   feed.last = head.position;
+  feed.last_at = schedule_.now();
   feed.based = true;
-  if (feed.timeline == wire::Timeline::sent) {
-    if (publish.author != feed.entity) throw Violation("sent holds one's own messages", where + body);
+  if (feed.timeline != wire::Timeline::home) {
+    if (!checker_.belongs(feed.timeline, feed.entity, publish))
+      throw Violation("a list has what is meant for it", where + body);
     return;
   }
-  const Pair& pair = model_.pair(feed.entity, publish.author);
-  if (pair.state == Pair::State::no && !pair.busy && pair.changed_at < schedule_.now())
-    throw Violation("nobody gets what he does not follow", where + body);
+  if (const std::string rule = checker_.home_forbids(feed.entity, publish, schedule_.now()); !rule.empty())
+    throw Violation(rule, where + body);
 }
 
 }  // namespace canopy::sim

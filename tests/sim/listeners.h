@@ -46,12 +46,14 @@ class Tails {
 // subscriber here, so `prev` must never show a gap while the node's process lives.
 class Feeds {
  public:
-  Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const Model& model, uint64_t seed);
+  Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const Model& model, const Checker& checker,
+        uint64_t seed);
   void subscribe(Machine& machine);      // its process has started, or the fabric has formed
   void on_feed(const wire::FeedFrames& frames);
   void on_ended(const Machine& machine);
   uint64_t entries() const { return entries_; }
   uint64_t beats() const { return beats_; }
+  uint64_t retractions() const { return retractions_; }
 
  private:
   struct Feed {
@@ -60,22 +62,26 @@ class Feeds {
     size_t machine = SIZE_MAX;           // where it is subscribed
     bool based = false;                  // a frame of this subscription came
     Position last;
-    std::set<MessageId> seen;
+    Instant last_at;
+    std::set<MessageId> seen, retracted;
   };
   struct Head {
     Position position, prev;
-    MessageId id;
+    MessageId id, retracted;
     bool beat = false;
   };
   Head decode(const wire::FeedFrames& frames) const;
   void on_entry(Feed& feed, const Head& head, const std::string& body);
+  void on_retraction(Feed& feed, MessageId id);
+  bool may_miss(const Feed& feed) const;
 
   const Scenario& scenario_;
   Schedule& schedule_;
   Trace& trace_;
   const Model& model_;
+  const Checker& checker_;
   std::map<std::string, Feed> feeds_;    // by topic
-  uint64_t entries_ = 0, beats_ = 0;
+  uint64_t entries_ = 0, beats_ = 0, retractions_ = 0;
 };
 
 }  // namespace canopy::sim

@@ -12,12 +12,22 @@ namespace {
 constexpr Duration late_max = Duration::of_s(20);
 }  // namespace
 
-Model::Model(uint32_t entities, uint32_t bucket_count) {
-  for (uint32_t i = 0; i < entities; ++i) {
-    names_.push_back((i % 7 == 3 ? "#e" : "e") + std::to_string(i));
+bool Publish::names(wire::Timeline list, Entity entity) const {
+  const std::vector<Named>& all = list == wire::Timeline::mentions ? mentions : topics;
+  return std::any_of(all.begin(), all.end(), [&](const Named& n) { return n.entity == entity; });
+}
+
+bool Publish::direct_to(Entity entity) const {
+  return std::any_of(to.begin(), to.end(), [&](const Named& n) { return n.entity == entity; });
+}
+
+Model::Model(uint32_t people, uint32_t topics, uint32_t aliases, uint32_t bucket_count) : people_(people) {
+  for (uint32_t i = 0; i < people + topics; ++i) {
+    names_.push_back((i >= people ? "#t" : i % 7 == 3 ? "#e" : "e") + std::to_string(i));
     numbers_[names_.back()] = i;
     buckets_.push_back(bucket_of(names_.back(), bucket_count));
   }
+  for (uint32_t i = 0; i < aliases; ++i) aliases_.push_back({(i % 3 == 2 ? "#a" : "a") + std::to_string(i), 0, false, {}});
 }
 
 Entity Model::entity(std::string_view name) const {
@@ -29,6 +39,7 @@ Entity Model::entity(std::string_view name) const {
 size_t Model::new_publish(Entity author, bool with_key) {
   const size_t number = publishes_.size();
   Publish p;
+  p.number = number;
   p.author = author;
   p.body = "m" + std::to_string(number) + " of " + names_[author] + std::string(number % 50, '.');
   if (with_key) p.key = "k" + std::to_string(number);
@@ -39,7 +50,7 @@ size_t Model::new_publish(Entity author, bool with_key) {
 
 void Model::begin_publish(size_t publish, Instant now) {
   Publish& p = publishes_[publish];
-  if (p.last_round == 0) p.first_sent = now;
+  if (p.last_round == 0) p.first_sent = now, p.first_round = round_;
   p.last_round = round_;
   ++p.open;
 }
@@ -50,7 +61,7 @@ void Model::end_publish(size_t publish, Ended ended, MessageId id, Instant now) 
   --p.open;
   if (ended == Ended::unknown) p.unknown = true;
   if (ended != Ended::done) return;
-  if (p.acked() && p.id != id)
+  if (id_sure(p) && p.id != id)
     throw Violation("the same key gives the same id", p.body + " got " + std::to_string(p.id.packed()) + " and " + std::to_string(id.packed()));
   p.id = id;
   p.acked_at = std::min(p.acked_at, now);
@@ -68,13 +79,22 @@ const Pair& Model::pair(Entity follower, Entity author) const {
   return at == pairs_.end() ? none : at->second;
 }
 
-void Model::begin_follow(Entity follower, Entity author, Instant now) {
+void Model::begin_follow(Entity follower, Entity author, Instant now, uint32_t backfill, bool by_alias) {
   Pair& p = pair(follower, author);
   ASSERT(!p.busy);
   if (p.state == Pair::State::no) {
     p.since_round = round_;
     p.fresh_since = followed_from_bucket(follower, author, now) ? Instant() : now;
+    p.backfill = backfill;
+    p.backfill_asked = now;
+    p.backfill_sure = backfill > 0;
+  } else {
+    p.backfill_sure &= p.state == Pair::State::yes;
+    p.backfill = std::max(p.backfill, backfill);
   }
+  // Under the alias' name the follow cannot be ended by the first one until it was led there.
+  if (by_alias) p.late_follow_until = Instant::never();
+  if (backfill > 0 || by_alias) moved_[follower] = Instant::never();
   p.busy = true;
 }
 
@@ -85,6 +105,8 @@ bool Model::followed_from_bucket(Entity follower, Entity author, Instant now) co
     const Pair& p = pair(other, author);
     if (p.state != Pair::State::no || p.busy || p.late_follow_until > now) return true;
   }
+  for (const auto& [way, p] : forwards_)  // a leaf like any other
+    if (way.first == author && buckets_[way.second] == buckets_[follower] && p.first_round > 0) return true;
   return false;
 }
 
@@ -92,8 +114,15 @@ void Model::end_follow(Entity follower, Entity author, Ended ended, bool active,
   Pair& p = pair(follower, author);
   p.busy = false;
   if (ended == Ended::untouched) return;
+  if (ended == Ended::done && (doubtful_follower(follower, sent, now) || doubtful_author(author, sent, now))) {
+    p.active_at = Instant::never();
+    p.backfill_sure = p.ending = false;
+    if (p.state != Pair::State::maybe) p.state = Pair::State::maybe, p.changed_at = now;
+    return;
+  }
   if (ended == Ended::unknown) {
-    p.late_follow_until = sent + late_max;
+    p.late_follow_until = std::max(p.late_follow_until, sent + late_max);
+    p.backfill_sure = p.ending = false;
     if (p.state == Pair::State::no) p.state = Pair::State::maybe, p.changed_at = now;
     return;
   }
@@ -101,35 +130,54 @@ void Model::end_follow(Entity follower, Entity author, Ended ended, bool active,
   if (active) p.active_at = std::min(p.active_at, now);
 }
 
-void Model::begin_unfollow(Entity follower, Entity author) {
+void Model::begin_unfollow(Entity follower, Entity author, Instant now) {
   Pair& p = pair(follower, author);
   ASSERT(!p.busy);
   p.busy = true;
+  moved_[follower] = std::max(moved_[follower], now);
 }
 
 void Model::end_unfollow(Entity follower, Entity author, Ended ended, const bool* removed, Instant sent, Instant now) {
   Pair& p = pair(follower, author);
   p.busy = false;
   if (ended == Ended::untouched) return;
+  moved_[follower] = std::max(moved_[follower], now);
   p.active_at = Instant::never();
   if (ended == Ended::unknown) {
+    moved_[follower] = Instant::never();
     p.late_unfollow_until = sent + late_max;
     if (p.state == Pair::State::yes) p.state = Pair::State::maybe, p.changed_at = now;
     return;
   }
-  if (removed && p.state != Pair::State::maybe && *removed != (p.state == Pair::State::yes))
+  const bool doubt = doubtful_follower(follower, sent, now) || doubtful_author(author, sent, now);
+  if (removed && !doubt && p.state != Pair::State::maybe && *removed != (p.state == Pair::State::yes))
     throw Violation("UNFOLLOW says whether there was something to remove", names_[follower] + " of " + names_[author]);
   p.state = Pair::State::no;
   p.changed_at = now;
 }
 
+Instant Model::moved_at(Entity entity) const {
+  const auto at = moved_.find(entity);
+  return at == moved_.end() ? Instant() : at->second;
+}
+
 void Model::drained(Instant now) {
+  for (auto* pairs : {&pairs_, &forwards_})
+    for (auto& [who, p] : *pairs) {
+      p.late_follow_until = p.late_unfollow_until = {};
+      if (p.ending && p.state == Pair::State::maybe) p.state = Pair::State::no, p.changed_at = now;
+      p.ending = false;
+      if (p.state == Pair::State::yes) p.active_at = std::min(p.active_at, now);
+      if (p.state != Pair::State::no) p.last_round = round_ + 1;
+    }
+  for (auto& [entity, deletions] : deletions_)
+    for (Deletion& d : deletions) {
+      d.ended = std::min(d.ended, now);
+      d.settled = std::min(d.settled, now);
+    }
+  for (auto& [entity, at] : moved_) at = std::min(at, now);
+  for (const Publish& p : publishes_) ASSERT(p.open == 0 && p.retracts_open == 0);
   ++round_;
-  for (auto& [who, p] : pairs_) {
-    p.late_follow_until = p.late_unfollow_until = {};
-    if (p.state == Pair::State::yes) p.active_at = std::min(p.active_at, now);
-  }
-  for (const Publish& p : publishes_) ASSERT(p.open == 0);
 }
 
 }  // namespace canopy::sim

@@ -39,6 +39,34 @@ void choose_faults(Random& random, Scenario& s) {
   s.faults_at_birth = random.chance(25);
 }
 
+void choose_graph(Random& random, Scenario& s) {
+  const auto draw = [&](bool can, uint64_t percent) { const bool wanted = random.chance(percent); return can && wanted; };
+  const bool plain = random.chance(15);
+  Features& f = s.features;
+  f.lists = draw(supported.lists, 85);
+  f.retract = draw(supported.retract, 65);
+  f.thread = draw(supported.thread, 50) && f.lists;
+  f.mark = draw(supported.mark, 40);
+  f.backfill = draw(supported.backfill, 45);
+  f.retention = draw(supported.retention, 35);
+  f.forward = draw(supported.forward, 45);
+  f.alias = draw(supported.alias, 40);
+  f.erase = draw(supported.erase, 35);
+  s.topics = between(random, 2, 4);
+  s.teams = between(random, 3, 5);
+  s.graph_operations_per_second = between(random, 5, 30);
+  const uint32_t max_hops = random.chance(35) ? between(random, 1, 4) : 16;
+  if (plain) f = {};
+  if (f.forward) s.settings.max_hops = max_hops;
+  if (!f.retention) return;
+  const auto bound = [&](Retention& retention) {
+    if (random.chance(50)) retention.count = between(random, 3, 25);
+    if (random.chance(20)) retention.age_s = between(random, 2, 25);
+  };
+  bound(s.settings.mentions), bound(s.settings.replies), bound(s.settings.topic);
+  if (random.chance(40)) bound(s.settings.sent);
+}
+
 }  // namespace
 
 Scenario scenario_of(uint64_t seed) {
@@ -64,12 +92,27 @@ Scenario scenario_of(uint64_t seed) {
   s.slice_bytes = between(random, 1, 16) << 10;
   s.checkpoint_percent = random.chance(50) ? between(random, 1, 20) : 0;
   s.unfollow_all = random.chance(25);
+  Random graph(Random(seed ^ 0x6a4f'0000'0000'0000).next());
+  choose_graph(graph, s);
   return s;
 }
 
 std::string describe(const Scenario& s) {
   const auto number = [](const char* name, uint64_t v) { return std::string(" ") + name + "=" + std::to_string(v); };
   const auto ms = [&](const char* name, Duration d) { return number(name, static_cast<uint64_t>(d.ms())); };
+  const auto kept = [&](const char* name, const Retention& r) {
+    return r.count + r.age_s == 0 ? "" : number(name, r.count) + "/" + std::to_string(r.age_s) + "s";
+  };
+  std::string graph;
+  const auto feature = [&](bool on, const char* name) { if (on) graph += (graph.empty() ? " graph=" : ",") + std::string(name); };
+  const Features& f = s.features;
+  feature(f.lists, "lists"), feature(f.retract, "retract"), feature(f.thread, "thread"), feature(f.mark, "mark");
+  feature(f.backfill, "backfill"), feature(f.retention, "retention"), feature(f.forward, "forward");
+  feature(f.alias, "alias"), feature(f.erase, "delete");
+  if (f.forward) graph += number("max_hops", s.settings.max_hops);
+  if (f.retention)
+    graph += kept("mentions", s.settings.mentions) + kept("replies", s.settings.replies) + kept("topic", s.settings.topic) +
+             kept("sent", s.settings.sent);
   return "nodes=" + std::to_string(s.nodes) + number("shards", s.shards) + number("buckets", s.settings.bucket_count) +
          number("fanout", s.settings.fanout) + number("capacity", s.settings.capacity) +
          number("retention", s.settings.stream_retention) + number("deliveries_max", s.settings.deliveries_max) +
@@ -77,7 +120,7 @@ std::string describe(const Scenario& s) {
          ms("faults_ms", s.faults) + number("operations_s", s.operations_per_second) + number("tails", s.tails) +
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
-         ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth);
+         ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) + graph;
 }
 
 }  // namespace canopy::sim

@@ -16,8 +16,22 @@ struct LinkFaults {
   Duration delay_max = Duration::of_ms(2), late_max = Duration::of_ms(500);
 };
 
+// What of the message graph a run uses, beside publishing and following.
+struct Features {
+  bool lists = false;                      // mentions, topics, reply_to, to
+  bool retract = false, thread = false, mark = false, backfill = false, retention = false;
+  bool forward = false, alias = false, erase = false;
+  bool any() const { return lists || retract || thread || mark || backfill || retention || forward || alias || erase; }
+};
+
+// What the program can do so far.
+constexpr Features supported{};
+
 struct Scenario {
   uint64_t seed = 0;
+  Features features;                       // drawn from a stream of their own: the rest of a seed stays what it was
+  uint32_t topics = 0, teams = 0;          // entities that are only topics; those that forward to each other
+  uint32_t graph_operations_per_second = 0;
   uint32_t nodes = 3, shards = 1;
   map::FabricSettings settings;
   uint32_t entities = 30, follows_each = 4, celebrities = 2;

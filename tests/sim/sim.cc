@@ -1,12 +1,8 @@
 #include "sim/sim.h"
 
 #include <algorithm>
-#include <map>
-#include <optional>
 
 #include "base/assert.h"
-#include "base/hash.h"
-#include "sim/audit.h"
 
 namespace canopy::sim {
 namespace {
@@ -21,10 +17,16 @@ constexpr Duration settle_time = Duration::of_s(4);
 Simulation::Simulation(const Scenario& scenario, std::FILE* live_trace)
     : scenario_(scenario), random_(scenario.seed ^ 0x5eed),
       network_(schedule_, trace_, random_.next(), [this](size_t to, const std::string& bytes) { machines_[to]->on_link(bytes); }),
-      model_(scenario.entities, scenario.settings.bucket_count), checker_(scenario_, model_), clients_(schedule_, trace_, random_.next()),
+      model_(scenario.entities, scenario.features.lists ? scenario.topics : 0, scenario.features.alias ? 8 : 0,
+             scenario.settings.bucket_count),
+      checker_(scenario_, model_), clients_(schedule_, trace_, random_.next()),
       workload_(scenario_, schedule_, machines_, clients_, model_, checker_, random_.next()),
       tails_(scenario_, schedule_, workload_, clients_, model_, checker_, random_.next()),
-      feeds_(scenario_, schedule_, trace_, model_, random_.next()) {
+      feeds_(scenario_, schedule_, trace_, model_, checker_, random_.next()) {
+  model_.retention(wire::Timeline::sent, scenario_.settings.sent);
+  model_.retention(wire::Timeline::mentions, scenario_.settings.mentions);
+  model_.retention(wire::Timeline::replies, scenario_.settings.replies);
+  model_.retention(wire::Timeline::topic, scenario_.settings.topic);
   if (live_trace) trace_.print_all_to(live_trace);
   Machine::World world;
   world.link = [this](size_t from, const std::string& endpoint, std::string bytes) { network_.send(from, endpoint, std::move(bytes)); };
@@ -75,7 +77,7 @@ void Simulation::birth() {
 void Simulation::round() {
   trace_.add(schedule_.now(), "faults begin", model_.round());
   start_faults();
-  if (model_.round() == 1) workload_.first_follows();
+  if (model_.round() == 1) workload_.first_follows(), workload_.first_graph();
   workload_.start();
   tails_.start();
   schedule_.run_until(schedule_.now() + scenario_.faults);
@@ -99,108 +101,6 @@ void Simulation::drain(const char* when) {
   model_.drained(schedule_.now());
 }
 
-// ---- asking in calm weather
-
-wire::Reply Simulation::ask(const wire::Request& request) {
-  for (int tries = 0; tries < 5; ++tries) {
-    std::optional<Outcome> outcome;
-    clients_.ask(any(), request, [&](const Outcome& o) { outcome = o; });
-    while (!outcome) ASSERT(schedule_.step());
-    if (outcome->ended == Ended::done) return outcome->reply;
-    if (const auto& error = std::get<Error>(outcome->reply); error.code == Code::not_found) return error;
-    schedule_.run_until(schedule_.now() + Duration::of_ms(500));
-  }
-  throw Violation("a healed fabric answers", std::string(wire::verb_of(request)));
-}
-
-std::vector<Seen> Simulation::read_all(wire::Timeline timeline, Entity entity, bool& truncated) {
-  std::vector<Seen> all;
-  wire::Read request;
-  request.entities.push_back(model_.name(entity));
-  request.timeline = timeline;
-  while (true) {
-    request.limit = random_.chance(50) ? 1'000 : 1 + static_cast<uint32_t>(random_.below(20));
-    const Instant sent = schedule_.now();
-    const wire::Reply reply = ask(request);
-    const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
-    const auto seen = checker_.check_page(timeline, entity, page, false, sent);
-    all.insert(all.end(), seen.begin(), seen.end());
-    truncated = page.truncated;
-    if (!page.next) return all;
-    request.before = *page.next;
-  }
-}
-
-std::vector<std::string> Simulation::names_all(Entity entity, bool followers, uint64_t& count) {
-  std::vector<std::string> names;
-  uint64_t after = 0;
-  while (true) {
-    const uint32_t limit = 1 + static_cast<uint32_t>(random_.below(40));
-    const wire::Reply reply = followers ? ask(wire::Followers{model_.name(entity), limit, after})
-                                        : ask(wire::Following{model_.name(entity), limit, after});
-    const auto& page = std::get<wire::NamesResult>(reply);
-    names.insert(names.end(), page.names.begin(), page.names.end());
-    count = page.count;
-    if (!page.next) return names;
-    after = *page.next;
-  }
-}
-
-// ---- the judgement
-
-void Simulation::judge() {
-  for (Entity entity = 0; entity < model_.entities(); ++entity) judge_entity(entity);
-  judge_stores(false);
-}
-
-void Simulation::judge_entity(Entity entity) {
-  bool truncated = false;
-  checker_.check_sent(entity, read_all(wire::Timeline::sent, entity, truncated));
-  const auto home = read_all(wire::Timeline::home, entity, truncated);
-  checker_.check_home(entity, home, truncated);
-  ++homes_checked_;
-  entries_checked_ += home.size();
-  if (tails_.has(entity)) {
-    while (true) {
-      wire::Read request;
-      request.entities.push_back(model_.name(entity));
-      request.after = tails_.cursor(entity);
-      const Instant sent = schedule_.now();
-      const wire::Reply reply = ask(request);
-      const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
-      tails_.take(entity, page, sent);
-      if (page.entries.empty()) break;
-    }
-    tails_.check(entity, home);
-  }
-  uint64_t count = 0;
-  const auto following = names_all(entity, false, count);
-  checker_.check_names("FOLLOWING equals what was acknowledged", following, count, entity, false);
-  judge_tree(entity);
-}
-
-void Simulation::judge_tree(Entity author) {
-  uint64_t count = 0;
-  const auto followers = names_all(author, true, count);
-  checker_.check_names("FOLLOWERS equals what was acknowledged", followers, count, author, true);
-  std::vector<BucketId> buckets;
-  for (const std::string& name : followers) buckets.push_back(bucket_of(name, scenario_.settings.bucket_count));
-  std::sort(buckets.begin(), buckets.end());
-  buckets.erase(std::unique(buckets.begin(), buckets.end()), buckets.end());
-  const wire::Reply reply = ask(wire::Tree{model_.name(author), 0, 0});
-  const auto& tree = std::get<wire::TreeResult>(reply);
-  checker_.check_tree(author, tree, count, buckets);
-  trees_deep_ += tree.levels >= 3;
-}
-
-void Simulation::judge_stores(bool nobody_follows) const {
-  for (const auto& machine : machines_)
-    for (uint32_t shard = 0; shard < scenario_.shards; ++shard) {
-      audit_bodies(machine->store(shard), scenario_.settings.bucket_count);
-      if (nobody_follows) audit_nobody_follows(machine->store(shard), scenario_.settings.bucket_count);
-    }
-}
-
 Totals Simulation::totals() const {
   Totals t;
   t.runs = 1;
@@ -218,6 +118,11 @@ Totals Simulation::totals() const {
   t.feed_entries = feeds_.entries();
   t.feed_beats = feeds_.beats();
   t.trees_deep = trees_deep_;
+  t.lists_checked = lists_checked_;
+  t.threads_checked = threads_checked_;
+  t.markers_checked = markers_checked_;
+  t.feed_retractions = feeds_.retractions();
+  t.graph = workload_.graph_counters();
   return t;
 }
 

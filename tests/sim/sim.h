@@ -24,6 +24,8 @@ struct Totals {
   Network::Counters network;
   Clients::Counters clients;
   uint64_t publishes = 0, homes_checked = 0, entries_checked = 0, feed_entries = 0, feed_beats = 0, trees_deep = 0;
+  uint64_t lists_checked = 0, threads_checked = 0, markers_checked = 0, feed_retractions = 0;
+  Workload::GraphCounters graph;
   void add(const Totals& other);
   // Returns the names of what never happened.
   std::vector<std::string> missing() const;
@@ -42,10 +44,6 @@ class Simulation {
   void birth();
   void round();
   void drain(const char* when);
-  void judge();
-  void judge_entity(Entity entity);
-  void judge_tree(Entity author);
-  void judge_stores(bool nobody_follows) const;
   void wait_until(const char* rule, Duration at_most, const std::function<std::string()>& why_not);
 
   // faults.cc
@@ -60,10 +58,20 @@ class Simulation {
   Machine& any() { return *machines_[random_.below(machines_.size())]; }
   Duration between_ms(uint64_t least, uint64_t most) { return Duration::of_ms(static_cast<int64_t>(least + random_.below(most - least + 1))); }
 
-  // Asks and waits, in calm weather.
-  wire::Reply ask(const wire::Request& request);
-  std::vector<Seen> read_all(wire::Timeline timeline, Entity entity, bool& truncated);
+  // judge.cc: in calm weather. An error of a code in `refusals`, or NOT_FOUND, is an answer.
+  wire::Reply ask(const wire::Request& request, const std::vector<Code>& refusals = {});
+  std::vector<Seen> read_all(wire::Timeline timeline, Entity entity, bool& truncated, const std::string& alias = "");
   std::vector<std::string> names_all(Entity entity, bool followers, uint64_t& count);
+  void judge();
+  void judge_entity(Entity entity);
+  void judge_lists(Entity entity);
+  void judge_threads(Entity author, const std::vector<Seen>& replies);
+  void judge_messages();
+  void judge_markers();
+  void judge_marker(const Model::MarkerKey& key, Position position);
+  void judge_alias(const AliasName& alias);
+  void judge_tree(Entity author);
+  void judge_stores(bool nobody_follows) const;
 
   const Scenario scenario_;
   Random random_;
@@ -80,6 +88,7 @@ class Simulation {
   bool faults_ = false;
   uint64_t fault_period_ = 0;
   uint64_t homes_checked_ = 0, entries_checked_ = 0, trees_deep_ = 0;
+  uint64_t lists_checked_ = 0, threads_checked_ = 0, markers_checked_ = 0;
 };
 
 }  // namespace canopy::sim

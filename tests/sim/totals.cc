@@ -25,6 +25,15 @@ void each(T& t, F f) {
   f("requests of unknown outcome", t.clients.unknown), f("requests given up", t.clients.given_up);
   f("messages", t.publishes), f("homes checked", t.homes_checked), f("entries checked", t.entries_checked);
   f("live entries", t.feed_entries), f("live beats", t.feed_beats), f("trees of three levels", t.trees_deep);
+  if (supported.lists) f("lists checked", t.lists_checked);
+  if (supported.retract) f("retracted", t.graph.retracted), f("refused to others", t.graph.refused_to_others), f("live retractions", t.feed_retractions);
+  if (supported.thread) f("threads", t.graph.threads), f("threads checked", t.threads_checked);
+  if (supported.mark) f("marks", t.graph.marked), f("markers checked", t.markers_checked);
+  if (supported.backfill) f("follows with backfill", t.graph.backfilled);
+  if (supported.retention) f("retains", t.graph.retained);
+  if (supported.forward) f("forwards asked for", t.graph.forwards);
+  if (supported.alias) f("aliases", t.graph.aliases), f("aliases refused", t.graph.aliases_refused), f("requests by alias", t.graph.by_alias);
+  if (supported.erase) f("deletions", t.graph.deleted);
 }
 
 }  // namespace
