@@ -251,10 +251,11 @@ void Bucket::pass_retraction(EntityNo entity, MessageId id, StreamNo target, uin
 // ---- RETRACT
 
 wire::Reply Bucket::retract(const wire::Retract& request, Now now, const store::Reader& reader, Effects& effects) {
-  const auto own = own_message(request.id, reader);
+  const bool of_others = request.id.bucket() != id_;  // nothing that this author published, whether it exists or not
+  const auto own = of_others ? std::nullopt : own_message(request.id, reader);
   const auto author = entities_.find(request.author, reader);
-  if (!own) return no_such_message(request.id);
-  if (!author || own->author != *author)
+  if (!own && !of_others) return no_such_message(request.id);
+  if (of_others || !author || own->author != *author)
     return Error{Code::denied, "author: only the author of a message can retract it, and that is not \"" + request.author + "\"", 0};
   if (auto full = withdraw(*own, request.author, now, reader, effects)) return std::move(*full);
   ++counters_.retractions;
