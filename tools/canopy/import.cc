@@ -36,42 +36,40 @@ class Import {
   int run() {
     std::string line;
     while (!stopped() && file_.next(line)) {
-      ++lines_;
-      ExportLine parsed = parse_export_line(line);
-      if (const auto* bad = std::get_if<BadLine>(&parsed)) {
-        // Without its header it is some other file.
-        if (entity_.empty()) return fail_usage(fmt::format("line {}: {}", file_.line_number(), bad->why));
-        bad_lines_.add(fmt::format("line {}: {}", file_.line_number(), bad->why));
-        continue;
+      if (const std::string wrong = take(parse_export_line(line)); !wrong.empty()) {
+        progress_.clear();
+        return complain_usage(fmt::format("line {}: {}", file_.line_number(), wrong));
       }
-      if (std::holds_alternative<Blank>(parsed)) {
-        --lines_;
-        continue;
-      }
-      if (const auto* header = std::get_if<ExportHeader>(&parsed)) {
-        if (!entity_.empty()) return fail_usage(fmt::format("line {}: a second header; one entity at a time", file_.line_number()));
-        entity_ = header->entity;
-        as_ = args_.as.empty() ? entity_ : args_.as;
-        continue;
-      }
-      if (entity_.empty()) return fail_usage("the first line is not the header of an export");
-      if (std::holds_alternative<ExportEnd>(parsed)) --lines_;
-      std::visit([this](auto& known) { on(known); }, parsed);
       show();
     }
     flush_pairs();
     flush_messages();
     progress_.clear();
-    if (entity_.empty() && !interrupted()) return fail_usage("the file is empty");
+    if (entity_.empty() && !interrupted()) return complain_usage("the file is empty");
     return report();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  // Returns why the file cannot be used at all, or "".
+  std::string take(ExportLine line) {
+    if (std::holds_alternative<Blank>(line)) return {};
+    const auto* header = std::get_if<ExportHeader>(&line);
+    if (header && !entity_.empty()) return "a second header; one entity at a time";
+    if (const auto* bad = std::get_if<BadLine>(&line); bad && entity_.empty()) return bad->why;
+    if (!header && entity_.empty()) return "not the header of an export";
+    std::visit([this](auto& known) { on(known); }, line);
+    ++lines_;
+    return {};
+  }
+
   void on(Blank&) {}
-  void on(BadLine&) {}
-  void on(ExportHeader&) {}
+  void on(BadLine& line) { bad_lines_.add(fmt::format("line {}: {}", file_.line_number(), line.why)); }
+  void on(ExportHeader& header) {
+    entity_ = header.entity;
+    as_ = args_.as.empty() ? entity_ : args_.as;
+  }
   void on(ExportedFollow& follow) { add_pair({as_, renamed(follow.author)}); }
   void on(ExportedFollower& follower) { add_pair({renamed(follower.name), as_}); }
   void on(ExportEnd& end) {
@@ -81,13 +79,12 @@ class Import {
   void on(ExportedEntry& exported) {
     flush_pairs();  // who follows sees what is published next
     if (exported.timeline != "sent") {
-      ++others_[exported.timeline];
+      if (exported.entry.author != entity_) ++others_[exported.timeline];  // its own comes again by its mentions, topics, …
       return;
     }
     const client::Entry& entry = exported.entry;
     const bool full = messages_.size() >= messages_max || bytes_ + entry.body.size() > batch_bytes_max;
     if (full || (entry.reply_to && in_batch(entry.reply_to))) flush_messages();
-    ++messages_total_;
     messages_.push_back(republish(entry, as_, known_));
     old_ids_.push_back(entry.id);
     bytes_ += entry.body.size();
@@ -99,7 +96,6 @@ class Import {
 
   void add_pair(client::Pair pair) {
     flush_messages();
-    ++pairs_total_;
     pairs_.push_back(std::move(pair));
     if (pairs_.size() >= pairs_max) flush_pairs();
   }
@@ -190,11 +186,6 @@ class Import {
   }
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
 
-  int fail_usage(const std::string& why) {
-    progress_.clear();
-    return complain_usage(why);
-  }
-
   uint64_t others() const {
     uint64_t all = 0;
     for (const auto& [timeline, count] : others_) all += count;
@@ -202,33 +193,48 @@ class Import {
   }
 
   int report() {
-    if (globals_.json) {
-      say(json_object({{"entity", entity_}, {"as", as_}, {"follows", follows_}, {"pending", pending_}, {"published", published_},
-                       {"replies_to_nothing", orphans_}, {"not_restored", others()}, {"failed", failed_.count()},
-                       {"bad_lines", bad_lines_.count()}, {"whole_file", ended_}, {"seconds", seconds()},
-                       {"reasons", failed_.first()}, {"bad", bad_lines_.first()}}));
-    } else {
-      Table table({{"what"}, {"count", Align::right}});
-      table.add({"follows", {grouped(follows_), Style::good}});
-      if (pending_) table.add({"of them pending", {grouped(pending_), Style::warn}});
-      table.add({"published", {grouped(published_), Style::good}});
-      table.add({"failed", {grouped(failed_.count()), failed_.count() ? Style::bad : Style::plain}});
-      if (bad_lines_.count()) table.add({"bad lines", {grouped(bad_lines_.count()), Style::bad}});
-      for (const auto& [timeline, count] : others_) table.add({"not restored: " + timeline, grouped(count)});
-      say(table.render(globals_.out, false));
-    }
+    say_counts();
     std::fflush(stdout);
     for (const std::string& reason : bad_lines_.first()) warn(globals_, reason);
     for (const std::string& reason : failed_.first()) warn(globals_, "failed: " + reason);
-    if (published_ && !globals_.json) remark(globals_, "what was published again has new ids and times");
-    if (orphans_) warn(globals_, fmt::format("{} what is not in the file: without reply_to", counted(orphans_, "message replies to", "messages reply to")));
-    if (others()) warn(globals_, fmt::format("{} of other authors: only they can publish them again", counted(others(), "entry is a message", "entries are messages")));
+    warn_of_losses();
     if (file_.failed()) warn(globals_, "the file could not be read to its end");
-    if (gave_up_) warn(globals_, fmt::format("gave up after {} without progress: {}", duration_text(std::chrono::duration<double>(args_.patience).count()), note_));
-    if (interrupted()) warn(globals_, "interrupted; importing the file again goes on");
-    else if (!ended_ && !gave_up_) warn(globals_, "the file was cut short: its last line is missing");
+    if (gave_up_)
+      warn(globals_, fmt::format("gave up after {} without progress: {}",
+                                 duration_text(std::chrono::duration<double>(args_.patience).count()), note_));
+    if (interrupted())
+      warn(globals_, "interrupted; importing the file again goes on");
+    else if (!ended_ && !gave_up_)
+      warn(globals_, "the file was cut short: its last line is missing");
     if (failed_.count() || stopped()) return exit_refused;
     return bad_lines_.count() || file_.failed() || !ended_ ? exit_usage : exit_ok;
+  }
+
+  void say_counts() const {
+    if (globals_.json)
+      return say(json_object({{"entity", entity_}, {"as", as_}, {"follows", follows_}, {"pending", pending_},
+                              {"published", published_}, {"replies_to_nothing", orphans_}, {"not_restored", others()},
+                              {"failed", failed_.count()}, {"bad_lines", bad_lines_.count()}, {"whole_file", ended_},
+                              {"seconds", seconds()}, {"reasons", failed_.first()}, {"bad", bad_lines_.first()}}));
+    Table table({{"what"}, {"count", Align::right}});
+    table.add({"follows", {grouped(follows_), Style::good}});
+    if (pending_) table.add({"of them pending", {grouped(pending_), Style::warn}});
+    table.add({"published", {grouped(published_), Style::good}});
+    table.add({"failed", {grouped(failed_.count()), failed_.count() ? Style::bad : Style::plain}});
+    if (bad_lines_.count()) table.add({"bad lines", {grouped(bad_lines_.count()), Style::bad}});
+    for (const auto& [timeline, count] : others_) table.add({"not restored: " + timeline, grouped(count)});
+    say(table.render(globals_.out, false));
+  }
+
+  // What an import cannot bring back.
+  void warn_of_losses() const {
+    if (published_ && !globals_.json) remark(globals_, "what was published again has new ids and times");
+    if (orphans_)
+      warn(globals_, fmt::format("{} what is not in the file: without reply_to",
+                                 counted(orphans_, "message replies to", "messages reply to")));
+    if (others())
+      warn(globals_, fmt::format("{} of other authors: only they can publish them again",
+                                 counted(others(), "entry is a message", "entries are messages")));
   }
 
   const Globals& globals_;
@@ -243,7 +249,7 @@ class Import {
   std::vector<client::MessageId> old_ids_;   // and what they were called
   size_t bytes_ = 0;
   Republished known_;
-  uint64_t lines_ = 0, pairs_total_ = 0, follows_ = 0, pending_ = 0, messages_total_ = 0, published_ = 0, orphans_ = 0;
+  uint64_t lines_ = 0, follows_ = 0, pending_ = 0, published_ = 0, orphans_ = 0;
   std::map<std::string, uint64_t> others_;   // entries by timeline
   Reasons failed_, bad_lines_;
   bool ended_ = false, gave_up_ = false;

@@ -61,7 +61,7 @@ int run_retain(const Globals& globals, const RetainArgs& args) {
     }
     std::string bounds;
     if (holds->count) bounds = fmt::format("the newest {}", counted(holds->count, "entry", "entries"));
-    if (holds->age.count()) bounds += fmt::format("{}not older than {}", bounds.empty() ? "" : ", ", age_text(holds->age));
+    if (holds->age.count()) bounds += fmt::format("{} not older than {}", bounds.empty() ? "what is" : ",", age_text(holds->age));
     say(fmt::format("{} of {} keeps {}", args.timeline, printable(args.entity), bounds.empty() ? "everything" : bounds));
     return exit_ok;
   });
