@@ -157,7 +157,7 @@ void Bucket::on_letter_body(const wire::Clone& clone, Position position, Now now
     wire::Clone on = clone;
     on.name = *entity;
     ++counters_.clones_passed_on;
-    return send_letter(map_->bucket_of(on.name), std::move(on), position, now, effects);
+    return send_letter(map_->bucket_of(*entity), std::move(on), position, now, effects);
   }
   const MessageId id = clone.ref.id;
   if (dead_.has(id, reader)) {
@@ -209,7 +209,7 @@ void Bucket::on_letter_body(const wire::Unclone& unclone, Position position, Now
   if (const std::string* entity = alias_target(unclone.name)) {
     wire::Unclone on = unclone;
     on.name = *entity;
-    return send_letter(map_->bucket_of(on.name), std::move(on), position, now, effects);
+    return send_letter(map_->bucket_of(*entity), std::move(on), position, now, effects);
   }
   retract_here(unclone.id, position, reader, effects);
   if (unclone.list != wire::List::topic) return;
