@@ -141,6 +141,12 @@ class Console(unittest.TestCase):
         self.publish(other, "two")
         self.read_until(alice, "sent", ["two", "one"])
         self.assertIn("BAD_REQUEST", self.run_console("alias", self.name("bob"), other, status=1).stderr)
+        topic, tag = "#" + self.name("x"), "#" + self.name("y")
+        self.say("alias", topic, tag)
+        self.publish(self.name("carol"), "three", "--mention", other, "--to", other, "--topic", tag)
+        self.read_until(alice, "mentions", ["three"])
+        self.read_until(other, "home", ["three"])
+        self.read_until(topic, "topic", ["three"])
 
     def test_delete_asks_first(self):
         alice = self.name("alice")
