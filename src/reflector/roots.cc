@@ -178,7 +178,10 @@ std::optional<wire::StreamLetter> Roots::retract(EntityNo entity, std::string_vi
   Root& root = load(entity, name, reader);
   if (!target.zero()) {
     const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(target);
-    if (const auto row = reader.get(key)) take_out(root, target, *row, writes);
+    if (const auto row = reader.get(key)) {
+      take_out(root, target, *row, writes);
+      rows_[key].clear();  // retention must not take it out again in this step
+    }
   }
   if (root.leaves.empty()) return std::nullopt;
   wire::StreamItem item;
@@ -257,7 +260,7 @@ wire::StreamLetter Roots::give_out(Root& root, wire::StreamItem item, std::strin
     const std::string old = KeyBuilder(bucket_, Table::stream).add(root.entity).add(root.kept);
     const auto fresh = rows_.find(old);
     const auto stored = fresh != rows_.end() ? std::optional(fresh->second) : reader.get(old);
-    if (stored) take_out(root, root.kept, *stored, writes);
+    if (stored && !stored->empty()) take_out(root, root.kept, *stored, writes);
     root.kept = root.kept.next();
   }
   save(root, writes);

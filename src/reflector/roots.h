@@ -123,7 +123,7 @@ class Roots {
   std::set<std::pair<Instant, EntityNo>> tails_;
   std::set<std::pair<Instant, EntityNo>> quiet_;       // to leave the pending set if still owed nothing
   size_t pending_ = 0;
-  // Stream rows of this step, by key: a step does not read its own writes.
+  // Stream rows of this step, by key, "" for one taken out: a step does not read its own writes.
   std::map<std::string, std::string> rows_;
   Position position_;
 };
