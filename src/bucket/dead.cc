@@ -11,6 +11,7 @@ using store::Table;
 
 void Dead::open(const store::Reader& reader) {
   count_ = 0;
+  oldest_.clear();
   const std::string ages = KeyBuilder(bucket_, Table::dead_age);
   reader.scan(ages, store::after_prefix(ages), [&](std::string_view, std::string_view) { return ++count_ > 0; });
 }
@@ -24,11 +25,12 @@ void Dead::add(MessageId id, Position position, const store::Reader& reader, sto
   if (planted("retraction not remembered")) return;
   const std::string ages = KeyBuilder(bucket_, Table::dead_age);
   int forgotten = 0;
-  reader.scan(ages, store::after_prefix(ages), [&](std::string_view key, std::string_view) {
+  reader.scan(oldest_.empty() ? ages : oldest_, store::after_prefix(ages), [&](std::string_view key, std::string_view) {
     if (count_ < limits::dead_ids_max || forgotten == 2) return false;
     const MessageId old(Cursor(key.substr(key.size() - 8)).be64());
     writes.erase(std::string(key));
     writes.erase(KeyBuilder(bucket_, Table::dead).add(old));
+    oldest_ = store::after_prefix(std::string(key));
     --count_;
     ++forgotten;
     return true;

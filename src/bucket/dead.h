@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "base/types.h"
 #include "store/reader.h"
@@ -23,6 +24,7 @@ class Dead {
  private:
   BucketId bucket_;
   size_t count_ = 0;
+  std::string oldest_;   // behind what was forgotten: a step that adds several does not see what it erases
 };
 
 }  // namespace canopy::bucket
