@@ -37,6 +37,7 @@ constexpr size_t parked_bytes_max = 4u << 20;   // of all leaves of a bucket; wh
 constexpr size_t fetch_window_numbers = 256;    // one fetch asks for so many numbers at most
 constexpr size_t fetch_window_bytes = 1u << 20; // and its answer stops near so many bytes
 constexpr size_t fetches_in_flight_max = 256;   // of one bucket
+constexpr size_t check_ids_max = 256;           // ids that a leaf asks about at once
 constexpr size_t credit_bytes_per_node = 16u << 20;
 constexpr size_t frame_bytes_target = 256u << 10;
 

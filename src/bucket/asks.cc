@@ -25,6 +25,12 @@ void Bucket::part_done(uint64_t ask, Effects& effects) {
   if (--open.left == 0) close_ask(ask, effects);
 }
 
+// Those before it that ran out of time are forgotten.
+void Bucket::wait(std::vector<uint64_t>& waiting, uint64_t ask) {
+  std::erase_if(waiting, [this](uint64_t before) { return !asks_.contains(before); });
+  waiting.push_back(ask);
+}
+
 void Bucket::set_deadline(uint64_t ask, Instant deadline) {
   OpenAsk& open = asks_.at(ask);
   if (open.deadline != Instant::never()) deadlines_.erase({open.deadline, ask});

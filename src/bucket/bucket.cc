@@ -193,7 +193,7 @@ void Bucket::on(const Arrive& arrive, Now now, const store::Reader& reader, Effe
         using P = std::decay_t<decltype(packet)>;
         if constexpr (std::is_same_v<P, wire::ChannelLetter>) on_letter(packet, now, reader, effects);
         else if constexpr (std::is_same_v<P, wire::Have>) on_packet(packet, now, reader);
-        else if constexpr (std::is_same_v<P, wire::Fetch>) on_packet(packet, reader, effects);
+        else if constexpr (std::is_same_v<P, wire::Fetch> || std::is_same_v<P, wire::Check>) on_packet(packet, reader, effects);
         else on_packet(packet, now, reader, effects);
       },
       arrive.packet);
@@ -298,7 +298,13 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
   ++counters_.fetched;
   leaf->known = std::max(leaf->known, fetched.newest);
   const StreamNo before = leaf->applied;
-  if (!fetched.gone_below.zero()) leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
+  if (fetched.gone_below > leaf->applied.next()) {
+    std::vector<wire::Packet> packets;
+    const bool asks = leaves_.audit(*leaf, fetched.gone_below, reader, packets);
+    send_all(std::move(packets), effects);
+    if (asks) return;  // the fetch stays open, and is repeated until the answers have come
+    leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
+  }
   const bool there = apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) {
     for (const auto& item : fetched.items)
       if (item.no == leaf->applied.next() && !applying.ended) leaves_.on_item(*leaf, item, applying);
@@ -309,11 +315,51 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
   // What brings nothing new (a repeat) is not the answer that the open fetch waits for: to ask again
   // for each such one would keep several windows on their way.
   if (leaf->applied == before && leaf->applied < leaf->known && leaf->fetch_again != Instant::never()) return;
+  go_on(*leaf, fetched.from, now, effects);
+}
+
+// A fetch is answered: the next one, or the root hears that nothing is missing.
+void Bucket::go_on(leaf::Leaf& leaf, BucketId root, Now now, Effects& effects) {
   std::vector<wire::Packet> packets;
-  leaves_.fetch_done(*leaf);
-  if (leaf->applied >= leaf->known) packets.push_back(wire::Have{id_, fetched.from, leaf->reflector, leaf->applied});
-  else leaves_.fetch_missing(*leaf, fetched.from, now, false, packets);
+  leaves_.fetch_done(leaf);
+  if (leaf.applied >= leaf.known) packets.push_back(wire::Have{id_, root, leaf.reflector, leaf.applied});
+  else leaves_.fetch_missing(leaf, root, now, false, packets);
   send_all(std::move(packets), effects);
+}
+
+// Dead is what was retracted. Where messages fall out of `sent`, only what is remembered as retracted counts.
+void Bucket::on_packet(const wire::Check& check, const store::Reader& reader, Effects& effects) {
+  wire::Checked checked{id_, check.from, check.reflector, check.generation, {}, {}};
+  for (const MessageId id : check.ids) {
+    const bool dead = dead_.has(id, reader) || (!lists_.bounded(ListKind::sent) && !own_message(id, reader));
+    (dead ? checked.dead : checked.live).push_back(id);
+  }
+  effects.held.push_back(Depart{std::move(checked)});
+}
+
+void Bucket::on_packet(const wire::Checked& checked, Now now, const store::Reader& reader, Effects& effects) {
+  leaf::Leaf* const leaf = leaves_.find(checked.reflector, reader);
+  if (!leaf || leaf->generation != checked.generation || !leaf->audit) return;
+  auto& asked = leaf->audit->asked;
+  std::vector<leaf::Retracted> dead;
+  for (const MessageId id : checked.live) asked.erase(id);
+  for (const MessageId id : checked.dead) {
+    const auto at = asked.find(id);
+    if (at == asked.end()) continue;
+    const auto row = reader.get(KeyBuilder(id_, Table::delivery).add(leaf->no).add(at->second));
+    if (row) dead.push_back({id, leaf::decode_delivery(*row).no, 0});
+    asked.erase(at);
+  }
+  counters_.checked_dead += dead.size();
+  retracted(*leaf, dead, reader, effects);
+  if (!asked.empty()) return;
+  std::vector<wire::Packet> packets;
+  const bool asks = leaves_.audit(*leaf, leaf->audit->until, reader, packets);
+  send_all(std::move(packets), effects);
+  if (asks) return;
+  leaves_.skip_to(*leaf, leaf->audit->until, effects.writes);
+  if (!apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) { leaves_.drain_parked(*leaf, applying); })) return;
+  go_on(*leaf, map_->bucket_of(leaf->reflector), now, effects);
 }
 
 // ---- Streams
@@ -547,7 +593,7 @@ void Bucket::Counters::add(const Counters& o) {
   retractions += o.retractions, retracted += o.retracted, forwarded += o.forwarded, stream_repeats += o.stream_repeats;
   hops_ended += o.hops_ended, other_ways += o.other_ways, backfilled += o.backfilled;
   backfill_repeats += o.backfill_repeats, backfills_cut += o.backfills_cut, redirects += o.redirects, moved += o.moved;
-  deleted += o.deleted, trimmed += o.trimmed;
+  deleted += o.deleted, trimmed += o.trimmed, checked_dead += o.checked_dead;
 }
 
 }  // namespace canopy::bucket

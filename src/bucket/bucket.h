@@ -78,7 +78,7 @@ class Bucket {
     uint64_t clones = 0, clone_repeats = 0, clones_passed_on = 0, replies_to_nothing = 0, dropped_dead = 0,
              dropped_ending = 0, retractions = 0, retracted = 0, forwarded = 0, stream_repeats = 0, hops_ended = 0,
              other_ways = 0, backfilled = 0, backfill_repeats = 0, backfills_cut = 0, redirects = 0, moved = 0,
-             deleted = 0, trimmed = 0;
+             deleted = 0, trimmed = 0, checked_dead = 0;
     void add(const Counters& other);
   };
   const Counters& counters() const { return counters_; }
@@ -123,6 +123,9 @@ class Bucket {
   void on_packet(const wire::Have& have, Now now, const store::Reader& reader);
   void on_packet(const wire::Fetch& fetch, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::Fetched& fetched, Now now, const store::Reader& reader, Effects& effects);
+  void on_packet(const wire::Check& check, const store::Reader& reader, Effects& effects);
+  void on_packet(const wire::Checked& checked, Now now, const store::Reader& reader, Effects& effects);
+  void go_on(leaf::Leaf& leaf, BucketId root, Now now, Effects& effects);
   void on_letter_body(const wire::LeafJoin& join, BucketId from, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::LeafLeave& leave, BucketId from, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader, Effects& effects);
@@ -214,6 +217,7 @@ class Bucket {
   // asks.cc: who waits and who listens
   OpenAsk& open_ask(uint64_t ask, wire::Reply empty, size_t parts);
   void part_done(uint64_t ask, Effects& effects);
+  void wait(std::vector<uint64_t>& waiting, uint64_t ask);
   void set_deadline(uint64_t ask, Instant deadline);
   void close_ask(uint64_t ask, Effects& effects);
   void forget_ask(uint64_t ask);

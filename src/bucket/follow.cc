@@ -165,6 +165,8 @@ void Bucket::leave(leaf::Leaf& leaf, Position position, Now now, Effects& effect
   retired_leaves_ = true;
   work_at_ = std::min(work_at_, now.instant);
   follows_settled(no, wire::FollowState::pending, effects);
+  // Who waits for a forward is told `pending` when its time is over.
+  std::erase_if(waiting_forwards_, [no](const auto& waiting) { return waiting.first.first == no; });
 }
 
 // The leaf's entity was deleted: who followed it follows it no more.
@@ -278,7 +280,7 @@ void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, c
   send_letter(root, wire::Share{from, request.to}, position, now, effects);
   open_ask(ask.ask, wire::ForwardingResult{wire::FollowState::pending, false}, 1);
   set_deadline(ask.ask, std::min(ask.deadline, now.instant + forward_wait));
-  waiting_forwards_[{leaf->no, edge->to}].push_back(ask.ask);
+  wait(waiting_forwards_[{leaf->no, edge->to}], ask.ask);
 }
 
 // At the root: from now on its messages say that they may come by several ways.
@@ -360,10 +362,12 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
   leaf::Followers(id_, leaf.no, reader).insert_all(fresh, effects.writes);
   leaf::Followers(id_, old.no, reader).clear(effects.writes);
   for (const leaf::ForwardEdge& forward : old.forwards) {
-    if (std::any_of(leaf.forwards.begin(), leaf.forwards.end(), [&](const auto& e) { return e.to == forward.to; })) continue;
-    leaf.forwards.push_back(forward);
-    effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf.no).add(forward.to), encode_forward(forward));
-    effects.writes.put(KeyBuilder(id_, Table::forward_of).add(forward.to).add(leaf.no), "");
+    const auto known = std::find_if(leaf.forwards.begin(), leaf.forwards.end(), [&](const auto& e) { return e.to == forward.to; });
+    if (known == leaf.forwards.end()) {
+      leaf.forwards.push_back(forward);
+      effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf.no).add(forward.to), encode_forward(forward));
+      effects.writes.put(KeyBuilder(id_, Table::forward_of).add(forward.to).add(leaf.no), "");
+    }
     if (auto waiting = waiting_forwards_.extract(std::pair{old.no, forward.to}); !waiting.empty()) {
       auto& all = waiting_forwards_[{leaf.no, forward.to}];
       all.insert(all.end(), waiting.mapped().begin(), waiting.mapped().end());

@@ -1,5 +1,7 @@
 #include "bucket/lists.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/planted.h"
 #include "store/keys.h"
@@ -51,7 +53,7 @@ static_assert(static_cast<uint8_t>(ListKind::mentions) == static_cast<uint8_t>(s
 void Lists::open(const store::Reader& reader) {
   own_.clear();
   due_.clear();
-  counts_.clear();
+  heads_.clear();
   const std::string all = KeyBuilder(bucket_, Table::retain);
   reader.scan(all, store::after_prefix(all), [&](std::string_view key, std::string_view value) {
     Cursor at(key.substr(all.size())), in(value);
@@ -68,6 +70,12 @@ void Lists::open(const store::Reader& reader) {
 
 std::string Lists::prefix(ListKind kind, EntityNo entity) const { return KeyBuilder(bucket_, table_of(kind)).add(entity); }
 
+bool Lists::bounded(ListKind kind) const {
+  const auto all = defaults_.find(kind);
+  return (all != defaults_.end() && all->second != Retention()) ||
+         std::any_of(own_.begin(), own_.end(), [kind](const auto& own) { return own.first.first == kind; });
+}
+
 Retention Lists::retention(ListKind kind, EntityNo entity) const {
   if (!own_.empty())
     if (const auto own = own_.find({kind, entity}); own != own_.end()) return own->second;
@@ -75,29 +83,45 @@ Retention Lists::retention(ListKind kind, EntityNo entity) const {
   return all == defaults_.end() ? Retention() : all->second;
 }
 
-// A list of `sent` without a bound on its count has no counter: its appends are what counts most.
+// A `sent` without a bound has no head: its appends are what counts most.
 bool Lists::counted(ListKind kind, EntityNo entity) const {
-  return kind != ListKind::sent || retention(kind, entity).count > 0;
+  return kind != ListKind::sent || retention(kind, entity) != Retention();
 }
 
-uint64_t Lists::count(ListKind kind, EntityNo entity, const store::Reader& reader) const {
-  if (const auto now = counts_.find({kind, entity}); now != counts_.end()) return now->second;
-  if (const auto head = reader.get(with_kind(KeyBuilder(bucket_, Table::list_head).add(entity), kind)))
-    return Cursor(*head).be64();
-  if (kind != ListKind::sent) return 0;
-  uint64_t found = 0;  // once, when the list gets its bound
-  const std::string list = prefix(kind, entity);
-  reader.scan(list, store::after_prefix(list), [&](std::string_view, std::string_view) { return ++found > 0; });
-  return found;
+Lists::Head Lists::head(ListKind kind, EntityNo entity, const store::Reader& reader) const {
+  if (const auto now = heads_.find({kind, entity}); now != heads_.end()) return now->second;
+  Head head;
+  if (const auto record = reader.get(with_kind(KeyBuilder(bucket_, Table::list_head).add(entity), kind))) {
+    Cursor in(*record);
+    head.count = in.be64();
+    head.left = Position(in.be64());
+    ASSERT(in.done());
+    return head;
+  }
+  if (kind != ListKind::sent) return head;
+  const std::string list = prefix(kind, entity);  // once, when the list gets its bound
+  reader.scan(list, store::after_prefix(list), [&](std::string_view, std::string_view) { return ++head.count > 0; });
+  return head;
 }
 
-void Lists::save_count(ListKind kind, EntityNo entity, uint64_t count, store::Writes& writes) {
-  counts_[{kind, entity}] = count;
+void Lists::save(ListKind kind, EntityNo entity, const Head& head, store::Writes& writes) {
+  heads_[{kind, entity}] = head;
   const std::string key = with_kind(KeyBuilder(bucket_, Table::list_head).add(entity), kind);
+  if (head.count == 0 && head.left.zero()) return writes.erase(key);
   std::string value;
-  put_be64(value, count);
-  if (count == 0) writes.erase(key);
-  else writes.put(key, value);
+  put_be64(value, head.count);
+  put_be64(value, head.left.packed());
+  writes.put(key, value);
+}
+
+Position Lists::left(ListKind kind, EntityNo entity, const store::Reader& reader) const {
+  return counted(kind, entity) ? head(kind, entity, reader).left : Position();
+}
+
+bool Lists::touch(ListKind kind, EntityNo entity) {
+  if (retention(kind, entity).age_s == 0) return false;
+  due_.insert({kind, entity});
+  return true;
 }
 
 bool Lists::too_old(MessageId id, const Retention& retention, Now now) const {
@@ -118,33 +142,29 @@ void Lists::append(ListKind kind, EntityNo entity, const ListEntry& entry, Blob 
   if (kind != ListKind::sent)
     store::put_place(bucket_, entry.ref.id, place_kind(kind), entity.value(), entry.position.packed(), writes);
 
+  if (!counted(kind, entity)) return;
   const Retention kept = retention(kind, entity);
-  if (!counted(kind, entity)) {
-    if (kept.age_s > 0) {
-      uint64_t none = 0;
-      take_oldest(kind, entity, kept, 2, none, now, reader, writes, fell_out);
-    }
-    return;
-  }
-  uint64_t entries = count(kind, entity, reader) + 1;
-  if ((kept.count > 0 && entries > kept.count) || kept.age_s > 0)
-    take_oldest(kind, entity, kept, 2, entries, now, reader, writes, fell_out);
-  save_count(kind, entity, entries, writes);
+  Head now_there = head(kind, entity, reader);
+  ++now_there.count;
+  if ((kept.count > 0 && now_there.count > kept.count) || kept.age_s > 0)
+    take_oldest(kind, entity, kept, 2, now_there, now, reader, writes, fell_out);
+  save(kind, entity, now_there, writes);
 }
 
 // Takes out what retention no longer has, oldest first, and counts down. The entry of this step is not seen.
-size_t Lists::take_oldest(ListKind kind, EntityNo entity, const Retention& retention, size_t max, uint64_t& count, Now now,
+size_t Lists::take_oldest(ListKind kind, EntityNo entity, const Retention& retention, size_t max, Head& head, Now now,
                           const store::Reader& reader, store::Writes& writes,
                           const std::function<void(const ListEntry&)>& fell_out) {
   size_t taken = 0;
   const std::string list = prefix(kind, entity);
   reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
     const ListEntry oldest = decode_entry(key, value);
-    const bool too_many = retention.count > 0 && count > retention.count;
+    const bool too_many = retention.count > 0 && head.count > retention.count;
     if (taken == max || (!too_many && !too_old(oldest.ref.id, retention, now))) return false;
     if (fell_out) fell_out(oldest);
     take_out(kind, entity, oldest, writes);
-    if (count > 0) --count;
+    head.left = oldest.position;
+    if (head.count > 0) --head.count;
     return ++taken > 0;
   });
   return taken;
@@ -161,8 +181,9 @@ void Lists::take_out(ListKind kind, EntityNo entity, const ListEntry& entry, sto
 void Lists::erase(ListKind kind, EntityNo entity, const ListEntry& entry, const store::Reader& reader, store::Writes& writes) {
   take_out(kind, entity, entry, writes);
   if (!counted(kind, entity)) return;
-  const uint64_t before = count(kind, entity, reader);
-  save_count(kind, entity, before > 0 ? before - 1 : 0, writes);
+  Head there = head(kind, entity, reader);
+  if (there.count > 0) --there.count;
+  save(kind, entity, there, writes);
 }
 
 std::optional<ListEntry> Lists::find_any(ListKind kind, EntityNo entity, Position position, const store::Reader& reader) const {
@@ -237,10 +258,13 @@ void Lists::forget_retention(EntityNo entity, store::Writes& writes) {
 size_t Lists::trim(size_t entries_max, Now now, const store::Reader& reader, store::Writes& writes) {
   if (due_.empty()) return 0;
   const auto [kind, entity] = *due_.begin();
-  const bool counting = counted(kind, entity);
-  uint64_t entries = counting ? count(kind, entity, reader) : 0;
-  const size_t taken = take_oldest(kind, entity, retention(kind, entity), entries_max, entries, now, reader, writes, nullptr);
-  if (counting && taken > 0) save_count(kind, entity, entries, writes);
+  if (!counted(kind, entity)) {
+    due_.erase(due_.begin());
+    return 0;
+  }
+  Head there = head(kind, entity, reader);
+  const size_t taken = take_oldest(kind, entity, retention(kind, entity), entries_max, there, now, reader, writes, nullptr);
+  if (taken > 0) save(kind, entity, there, writes);
   if (taken < entries_max) due_.erase(due_.begin());
   return taken;
 }

@@ -40,7 +40,7 @@ class Lists {
   explicit Lists(BucketId bucket) : bucket_(bucket) {}
   void open(const store::Reader& reader);
   void on_settings(Defaults defaults) { defaults_ = std::move(defaults); }
-  void begin_step() { counts_.clear(); }
+  void begin_step() { heads_.clear(); }
 
   // At the end of the list. Takes at most two out that its retention no longer has; `fell_out` hears of them.
   void append(ListKind kind, EntityNo entity, const ListEntry& entry, Blob message, Now now, const store::Reader& reader,
@@ -58,30 +58,40 @@ class Lists {
   void all(ListKind kind, EntityNo entity, const store::Reader& reader, const Visit& visit) const;  // ascending, however old
   Position newest(ListKind kind, EntityNo entity, const store::Reader& reader) const;  // zero: empty
 
+  // The newest position that retention took out; zero: none. After it nothing is missing.
+  Position left(ListKind kind, EntityNo entity, const store::Reader& reader) const;
+
   // ---- retention
+  bool bounded(ListKind kind) const;  // of some entity, at least
   Retention retention(ListKind kind, EntityNo entity) const;
   void retain(ListKind kind, EntityNo entity, const Retention& retention, store::Writes& writes);
   void forget_retention(EntityNo entity, store::Writes& writes);
+  // Somebody reads a list that may have entries which are too old: they are to be taken out.
+  bool touch(ListKind kind, EntityNo entity);
   // Some lists have more than they should: a slice of at most `entries_max` is taken out. One list a step.
   bool trim_due() const { return !due_.empty(); }
   size_t trim(size_t entries_max, Now now, const store::Reader& reader, store::Writes& writes);
 
  private:
   using Key = std::pair<ListKind, EntityNo>;
+  struct Head {
+    uint64_t count = 0;
+    Position left;
+  };
   std::string prefix(ListKind kind, EntityNo entity) const;
-  uint64_t count(ListKind kind, EntityNo entity, const store::Reader& reader) const;
-  void save_count(ListKind kind, EntityNo entity, uint64_t count, store::Writes& writes);
+  Head head(ListKind kind, EntityNo entity, const store::Reader& reader) const;
+  void save(ListKind kind, EntityNo entity, const Head& head, store::Writes& writes);
   bool counted(ListKind kind, EntityNo entity) const;
   bool too_old(MessageId id, const Retention& retention, Now now) const;
   void take_out(ListKind kind, EntityNo entity, const ListEntry& entry, store::Writes& writes);
-  size_t take_oldest(ListKind kind, EntityNo entity, const Retention& retention, size_t max, uint64_t& count, Now now,
+  size_t take_oldest(ListKind kind, EntityNo entity, const Retention& retention, size_t max, Head& head, Now now,
                      const store::Reader& reader, store::Writes& writes, const std::function<void(const ListEntry&)>& fell_out);
 
   BucketId bucket_;
   Defaults defaults_;
   std::map<Key, Retention> own_;      // entities that have a retention of their own
   std::set<Key> due_;                 // those to be trimmed
-  std::map<Key, uint64_t> counts_;    // written in this step: a step does not read its own writes
+  std::map<Key, Head> heads_;         // written in this step: a step does not read its own writes
 };
 
 }  // namespace canopy::bucket

@@ -95,7 +95,7 @@ void Bucket::alias(const Ask& ask, const wire::Alias& request, Now now, const st
   }
   open_ask(ask.ask, Error{Code::timeout, "alias: its bucket has not answered yet; it goes on by itself: ask again", 1000}, 1);
   set_deadline(ask.ask, std::min(ask.deadline, now.instant + alias_wait));
-  waiting_aliases_[{request.entity, request.alias}].push_back(ask.ask);
+  wait(waiting_aliases_[{request.entity, request.alias}], ask.ask);
 }
 
 // At the alias: granted when nobody has used the name.

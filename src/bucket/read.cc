@@ -95,6 +95,7 @@ wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view enti
   const std::optional<Position> after = request.consumer.empty() ? request.after : marked.value_or(Position());
   wire::TimelinePage page = request.timeline == wire::Timeline::home ? home_page(request, after, *no, room, now, reader)
                                                                      : list_page(request, after, *no, room, now, reader);
+  if (request.timeline != wire::Timeline::home && lists_.touch(list_kind(request.timeline), *no)) work_at_ = std::min(work_at_, now.instant);
   if (marked) page.unread = unread(*no, request.timeline, *marked, now, reader);
   return page;
 }
@@ -127,8 +128,14 @@ wire::TimelinePage Bucket::list_page(const wire::Read& request, std::optional<Po
   PageFiller filler(request.limit, room, page.entries, page.next);
   const auto add = [&](const ListEntry& entry) { return filler.add(entry.position, reader.body(entry.ref)); };
   const ListKind kind = list_kind(request.timeline);
-  if (after) lists_.up(kind, entity, after->next(), now, reader, add);
-  else lists_.down(kind, entity, request.before, now, reader, add);
+  const Position left = lists_.left(kind, entity, reader);
+  if (after) {
+    lists_.up(kind, entity, after->next(), now, reader, add);
+    page.truncated = *after < left;
+  } else {
+    lists_.down(kind, entity, request.before, now, reader, add);
+    page.truncated = !page.next && !left.zero();
+  }
   filler.end(after.has_value());
   return page;
 }

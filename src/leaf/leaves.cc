@@ -236,7 +236,28 @@ void Leaves::drain_parked(Leaf& leaf, Applying& applying) {
   }
 }
 
+bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
+  if (!leaf.audit) leaf.audit.emplace();
+  Leaf::Audit& audit = *leaf.audit;
+  audit.until = std::max(audit.until, m);
+  if (audit.asked.empty()) {
+    const std::string list = KeyBuilder(bucket_, Table::delivery).add(leaf.no);
+    reader.scan(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(audit.next), store::after_prefix(list),
+                [&](std::string_view key, std::string_view value) {
+                  const Position position(Cursor(key.substr(list.size())).be64());
+                  audit.asked.emplace(decode_delivery(value).ref.id, position);
+                  audit.next = position.next();
+                  return audit.asked.size() < limits::check_ids_max;
+                });
+  }
+  std::map<BucketId, std::vector<MessageId>> by_bucket;
+  for (const auto& [id, position] : audit.asked) by_bucket[id.bucket()].push_back(id);
+  for (auto& [to, ids] : by_bucket) packets.push_back(wire::Check{bucket_, to, leaf.reflector, leaf.generation, std::move(ids)});
+  return !audit.asked.empty();
+}
+
 void Leaves::skip_to(Leaf& leaf, StreamNo m, store::Writes& writes) {
+  leaf.audit.reset();
   if (m <= leaf.applied.next()) return;
   leaf.applied = StreamNo(m.packed() - 1);
   save_applied(leaf, writes);

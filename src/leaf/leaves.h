@@ -41,6 +41,13 @@ struct Leaf {
   StreamNo known;                 // the root's last number as far as heard of
   Instant fetch_again = Instant::never();       // when the open fetch is repeated; never: none is open
   uint32_t fetch_tries = 0;
+  // The root no longer has what is below `until`: are the messages held still alive? Then it goes on there.
+  struct Audit {
+    StreamNo until;
+    Position next;                          // deliveries from here on are to be asked about
+    std::map<MessageId, Position> asked;    // not answered yet
+  };
+  std::optional<Audit> audit;
 };
 
 // What one stream item became.
@@ -94,7 +101,9 @@ class Leaves {
   Taken on_item(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
   // Applies what waits behind the last number applied.
   void drain_parked(Leaf& leaf, Applying& applying);
-  // Numbers below `m` are no longer kept at the root: go on there.
+  // Numbers below `m` are no longer kept at the root, and with them perhaps retractions: asks about what the
+  // leaf holds, some at a time. Returns false when there is nothing (more) to ask about: then skip_to(m).
+  bool audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const;
   void skip_to(Leaf& leaf, StreamNo m, store::Writes& writes);
 
   // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).

@@ -85,6 +85,10 @@ struct ItemBytes {
     return letter.reflector.size() + blob_bytes(letter.item.message) + route_bytes(letter.route);
   }
   size_t operator()(const wire::ChannelLetter& letter) const { return overhead + std::visit(LetterBytes{}, letter.letter); }
+  size_t operator()(const wire::Check& check) const { return overhead + check.reflector.size() + 8 * check.ids.size(); }
+  size_t operator()(const wire::Checked& checked) const {
+    return overhead + checked.reflector.size() + 8 * (checked.live.size() + checked.dead.size());
+  }
   size_t operator()(const wire::Fetched& fetched) const {
     size_t bytes = overhead + fetched.reflector.size();
     for (const wire::StreamItem& item : fetched.items) bytes += blob_bytes(item.message);

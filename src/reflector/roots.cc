@@ -178,10 +178,7 @@ std::optional<wire::StreamLetter> Roots::retract(EntityNo entity, std::string_vi
   Root& root = load(entity, name, reader);
   if (!target.zero()) {
     const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(target);
-    if (const auto row = reader.get(key)) {
-      take_out(root, target, *row, writes);
-      rows_[key].clear();  // retention must not take it out again in this step
-    }
+    if (const auto before = find_row(key, reader)) take_out(root, target, *before, writes);
   }
   if (root.leaves.empty()) return std::nullopt;
   wire::StreamItem item;
@@ -221,12 +218,12 @@ bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const stor
   const std::string list = KeyBuilder(bucket_, Table::stream).add(entity);
   size_t taken = 0;
   bool more = false;
-  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view row) {
+  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
     if (taken == max) {
       more = true;
       return false;
     }
-    take_out(root, StreamNo(Cursor(key.substr(list.size())).be64()), row, writes);
+    take_out(root, StreamNo(Cursor(key.substr(list.size())).be64()), value, writes);
     return ++taken > 0;
   });
   if (more) return false;
@@ -236,9 +233,17 @@ bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const stor
   return true;
 }
 
+std::optional<std::string> Roots::find_row(const std::string& key, const store::Reader& reader) const {
+  const auto now = rows_.find(key);
+  if (now == rows_.end()) return reader.get(key);
+  return now->second.empty() ? std::nullopt : std::optional(now->second);
+}
+
 // A row of the stream list goes, with what points at it.
-void Roots::take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes) const {
-  writes.erase(KeyBuilder(bucket_, Table::stream).add(root.entity).add(no));
+void Roots::take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes) {
+  const std::string key = KeyBuilder(bucket_, Table::stream).add(root.entity).add(no);
+  writes.erase(key);
+  rows_[key].clear();
   bool foreign = false;
   const wire::StreamItem item = decode_row(no, row, foreign);
   if (item.kind == wire::StreamItem::Kind::message) writes.unref(item.ref);
@@ -258,9 +263,7 @@ wire::StreamLetter Roots::give_out(Root& root, wire::StreamItem item, std::strin
   // Two out for one in, so that a retention that was lowered is reached in bounded steps.
   for (int i = 0; i < 2 && root.last.packed() - root.kept.packed() >= around_.retention; ++i) {
     const std::string old = KeyBuilder(bucket_, Table::stream).add(root.entity).add(root.kept);
-    const auto fresh = rows_.find(old);
-    const auto stored = fresh != rows_.end() ? std::optional(fresh->second) : reader.get(old);
-    if (stored && !stored->empty()) take_out(root, root.kept, *stored, writes);
+    if (const auto before = find_row(old, reader)) take_out(root, root.kept, *before, writes);
     root.kept = root.kept.next();
   }
   save(root, writes);

@@ -182,14 +182,22 @@ struct Shard::Impl {
         out.push_back(std::move(*a));
         continue;
       }
-      auto* const follow = std::get_if<wire::FollowResult>(&a->reply);
-      if (!follow || asked_now.contains(a->ask)) {
+      if (asked_now.contains(a->ask)) {
         busy.insert(a->ask);
         continue;
       }
-      // Its edges are in an earlier batch; only what it waited for may be undone.
-      for (auto& state : follow->states)
-        if (std::holds_alternative<wire::FollowState>(state)) state = wire::FollowState::pending;
+      // What it asked for is in an earlier batch; only what it waited for is undone, and comes again.
+      if (auto* const follow = std::get_if<wire::FollowResult>(&a->reply)) {
+        for (auto& state : follow->states)
+          if (std::holds_alternative<wire::FollowState>(state)) state = wire::FollowState::pending;
+      } else if (auto* const forwarding = std::get_if<wire::ForwardingResult>(&a->reply)) {
+        forwarding->state = wire::FollowState::pending;
+      } else if (std::holds_alternative<wire::ReadResult>(a->reply)) {
+        busy.insert(a->ask);
+        continue;
+      } else {
+        a->reply = Error{Code::timeout, "the store is full: what was asked for goes on by itself; ask again", busy_retry_ms};
+      }
       out.push_back(std::move(*a));
     }
     for (const auto& [ask, id] : asks) {

@@ -88,6 +88,16 @@ std::vector<BucketId> ArrayReader::buckets(std::string_view what) {
   return out;
 }
 
+std::vector<MessageId> ArrayReader::ids(std::string_view what, size_t most) {
+  std::vector<MessageId> out;
+  const std::string_view packed = bytes(what);
+  if (packed.size() % 8 != 0 || packed.size() / 8 > most)
+    return refuse(what, "has " + std::to_string(packed.size()) + " bytes: an id takes 8, and there are at most " + std::to_string(most)), out;
+  out.reserve(packed.size() / 8);
+  for (Cursor cursor(packed); cursor.left() > 0;) out.emplace_back(cursor.be64());
+  return out;
+}
+
 std::optional<Value> ArrayReader::array(std::string_view what) { return next_of(what, Kind::array); }
 
 void ArrayReader::end() {

@@ -29,6 +29,7 @@ class ArrayReader {
   std::optional<std::string_view> optional_bytes(std::string_view what);
   std::vector<std::string> texts(std::string_view what);
   std::vector<BucketId> buckets(std::string_view what);  // packed, 2 bytes each
+  std::vector<MessageId> ids(std::string_view what, size_t most);  // packed, 8 bytes each
   std::optional<Value> array(std::string_view what);
   BucketId bucket(std::string_view what) { return BucketId(static_cast<uint16_t>(number(what, UINT16_MAX))); }
 

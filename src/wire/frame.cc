@@ -163,7 +163,31 @@ class ItemEncoder {
     for (const StreamItem& i : f.items) item(i);
   }
 
+  void operator()(const Check& c) {
+    begin(ItemKind::check, 5);
+    bucket(c.from);
+    bucket(c.to);
+    w.text(c.reflector);
+    w.number(c.generation.packed());
+    ids(c.ids);
+  }
+  void operator()(const Checked& c) {
+    begin(ItemKind::checked, 6);
+    bucket(c.from);
+    bucket(c.to);
+    w.text(c.reflector);
+    w.number(c.generation.packed());
+    ids(c.live);
+    ids(c.dead);
+  }
+
  private:
+  void ids(const std::vector<MessageId>& all) {
+    std::string packed;
+    packed.reserve(8 * all.size());
+    for (const MessageId id : all) put_be64(packed, id.packed());
+    w.raw(packed);
+  }
   void begin(ItemKind kind, size_t fields) {
     w.array(fields + 1);
     w.number(static_cast<uint64_t>(kind));

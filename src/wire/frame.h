@@ -63,7 +63,7 @@ struct ForwardReply {
 };
 
 using LinkItem = std::variant<Hello, MapOffer, MapAccept, FrameAck, Forward, ForwardReply,
-                              StreamLetter, ChannelLetter, ChannelAck, Tail, Have, Fetch, Fetched>;
+                              StreamLetter, ChannelLetter, ChannelAck, Tail, Have, Fetch, Fetched, Check, Checked>;
 
 struct LinkFrame {
   std::string fabric_id;    // 16 bytes, empty before there is one

@@ -36,8 +36,10 @@ class ItemDecoder {
       case ItemKind::have: return have(in);
       case ItemKind::fetch: return fetch(in);
       case ItemKind::fetched: return fetched(in);
+      case ItemKind::check: return check(in);
+      case ItemKind::checked: return checked(in);
     }
-    in.refuse("kind", "is " + std::to_string(kind) + ": this program knows 1 to 13");
+    in.refuse("kind", "is " + std::to_string(kind) + ": this program knows 1 to 15");
     return {};
   }
 
@@ -169,6 +171,25 @@ class ItemDecoder {
     f.first = StreamNo(in.number("first", position_max));
     f.last = StreamNo(in.number("last", position_max));
     return f;
+  }
+  Check check(ArrayReader& in) {
+    Check c;
+    c.from = in.bucket("from");
+    c.to = in.bucket("to");
+    c.reflector = in.name("reflector");
+    c.generation = Position(in.number("generation", position_max));
+    c.ids = in.ids("ids", limits::check_ids_max);
+    return c;
+  }
+  Checked checked(ArrayReader& in) {
+    Checked c;
+    c.from = in.bucket("from");
+    c.to = in.bucket("to");
+    c.reflector = in.name("reflector");
+    c.generation = Position(in.number("generation", position_max));
+    c.live = in.ids("live", limits::check_ids_max);
+    c.dead = in.ids("dead", limits::check_ids_max);
+    return c;
   }
   Fetched fetched(ArrayReader& in) {
     Fetched f;

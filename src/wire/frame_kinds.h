@@ -25,8 +25,10 @@ enum class ItemKind : uint8_t {
   have = 11,
   fetch = 12,
   fetched = 13,
+  check = 14,
+  checked = 15,
 };
-static_assert(std::variant_size_v<LinkItem> == 13, "each item of a frame has a number");
+static_assert(std::variant_size_v<LinkItem> == 15, "each item of a frame has a number");
 
 constexpr uint32_t frame_version = 2;           // the first item of a frame; never to change
 constexpr size_t route_depth_max = 16;          // parts inside parts

@@ -156,8 +156,23 @@ struct Fetched {        // root → leaf: covers every number of first–last
   std::vector<StreamItem> items;
 };
 
+// A leaf that was away so long that its root no longer has all retractions asks the buckets of the
+// messages that it holds.
+struct Check {          // leaf's bucket → the messages' bucket
+  BucketId from, to;
+  std::string reflector;
+  Position generation;
+  std::vector<MessageId> ids;  // at most limits::check_ids_max
+};
+struct Checked {        // and back: each of them, by whether it is retracted
+  BucketId from, to;
+  std::string reflector;
+  Position generation;
+  std::vector<MessageId> live, dead;
+};
+
 // Between two buckets wherever they are; the route is looked up each time one is sent.
-using Packet = std::variant<ChannelLetter, ChannelAck, Tail, Have, Fetch, Fetched>;
+using Packet = std::variant<ChannelLetter, ChannelAck, Tail, Have, Fetch, Fetched, Check, Checked>;
 BucketId packet_to(const Packet& packet);  // the bucket that is to get it
 
 }  // namespace canopy::wire
