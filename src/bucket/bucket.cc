@@ -72,10 +72,9 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
     return true;
   });
   endings_.clear();
-  ended_.clear();
   const std::string endings = KeyBuilder(id_, Table::ending);
   reader.scan(endings, store::after_prefix(endings), [&](std::string_view key, std::string_view) {
-    endings_.emplace(Cursor(key.substr(endings.size())).be32());
+    endings_.emplace(Cursor(key.substr(endings.size())).be32(), Ending());
     return true;
   });
   markers_ = false;
@@ -232,7 +231,7 @@ void Bucket::on_letter_body(const wire::LeafJoin& join, BucketId from, Position 
   if (const std::string* entity = alias_target(join.reflector))
     return send_letter(from, wire::Redirect{join.reflector, join.generation, *entity}, position, now, effects);
   const EntityNo entity = entities_.obtain(join.reflector, record_, reader, effects.writes);
-  ended_.erase(entity);  // being deleted: this leaf has to hear of the end as well
+  if (const auto it = endings_.find(entity); it != endings_.end()) it->second.told = false;  // this leaf has to hear of the end as well
   const wire::Welcome welcome =
       roots_.on_join(entity, join.reflector, from, join, newest_message(entity, reader), reader, effects.writes);
   send_letter(from, welcome, position, now, effects);

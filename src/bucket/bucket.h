@@ -159,7 +159,7 @@ class Bucket {
   void retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects);
   void retract_delivery(LeafNo leaf, Position position, const store::Reader& reader, Effects& effects);
   void gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects);
-  void retracted(const leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader, Effects& effects);
+  void retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader, Effects& effects);
   std::optional<OwnMessage> own_message(MessageId id, const store::Reader& reader) const;
 
   // names.cc: aliases and deletion
@@ -252,8 +252,11 @@ class Bucket {
   bool markers_ = false;             // somebody here has a read marker
   // Names that lead to another entity: of this bucket, and of others as far as somebody here followed one.
   std::unordered_map<std::string, std::string> aliases_;
-  std::set<EntityNo> endings_;       // entities whose deletion goes on
-  std::set<EntityNo> ended_;         // of these, whose leaves were told since the bucket was opened
+  struct Ending {
+    Position sent;                   // up to here its messages are retracted: the rows before are not walked again
+    bool told = false;               // its leaves were, since the bucket was opened
+  };
+  std::map<EntityNo, Ending> endings_;  // entities whose deletion goes on
   EntityNo deleting_;                // the one that had its turn
   // Of this step, which does not read its own writes.
   std::set<std::pair<MessageId, EntityNo>> passed_;

@@ -219,7 +219,7 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
     ++counters_.dropped_dead;
     return;
   }
-  const auto delivered = earlier.no.zero() ? std::nullopt : leaf::find_delivery(id_, leaf->no, earlier.no, reader);
+  const auto delivered = earlier.no.zero() ? std::nullopt : leaves_.find_delivery(*leaf, earlier.no, reader);
   if ((!earlier.no.zero() && earlier.no > leaf->applied) || (delivered && *delivered > earlier.since)) {
     ++counters_.backfill_repeats;
     return;
@@ -379,6 +379,7 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
   }
   leaves_.retire(old.reflector, effects.writes);  // its root knows nothing of it: no leave is owed
   retired_leaves_ = true;
+  work_at_ = Instant();
 }
 
 }  // namespace canopy::bucket

@@ -1,5 +1,6 @@
 // ALIAS and DELETE: names that lead to an entity, and the end of one.
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -146,7 +147,7 @@ wire::Reply Bucket::remove(const wire::Delete& request, Now now, const store::Re
     std::string record;
     put_u8(record, ending_record_version);
     effects.writes.put(KeyBuilder(id_, Table::ending).add(*entity), record);
-    endings_.insert(*entity);
+    endings_.emplace(*entity, Ending());
     drop_home(*entity);
     work_at_ = std::min(work_at_, now.instant);
   }
@@ -164,7 +165,7 @@ std::optional<Error> Bucket::busy_if_ending(std::string_view name, const store::
 // lists, its followers, and at the end its name; each stage is over when there is nothing left of it.
 void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects) {
   const auto next = endings_.upper_bound(deleting_);  // in turns
-  const EntityNo entity = deleting_ = next == endings_.end() ? *endings_.begin() : *next;
+  const EntityNo entity = deleting_ = (next == endings_.end() ? *endings_.begin() : *next).first;
   const std::string name = entities_.name_of(entity, reader);
   if (delete_messages(entity, name, now, reader, effects) && delete_follows(entity, now, reader, effects) &&
       delete_rows(entity, name, now, reader, effects) && delete_reflector(entity, name, reader, effects)) {
@@ -172,7 +173,6 @@ void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects)
     effects.writes.erase(KeyBuilder(id_, Table::entity).add(entity));
     effects.writes.erase(KeyBuilder(id_, Table::ending).add(entity));
     endings_.erase(entity);
-    ended_.erase(entity);
     home_tails_.erase(entity);
     timelines_.drop(entity);
     ++counters_.deleted;
@@ -181,15 +181,18 @@ void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects)
 
 // Each of these returns whether its stage was over before this step.
 bool Bucket::delete_messages(EntityNo entity, std::string_view name, Now now, const store::Reader& reader, Effects& effects) {
-  std::vector<MessageId> ids;
+  std::vector<OwnMessage> messages;
+  Position& from = endings_.at(entity).sent;
   const std::string sent = KeyBuilder(id_, Table::sent).add(entity);
-  reader.scan(sent, store::after_prefix(sent), [&](std::string_view, std::string_view value) {
-    ids.push_back(MessageId(Cursor(value).be64()));
-    return ids.size() < messages_per_slice;
+  reader.scan(KeyBuilder(id_, Table::sent).add(entity).add(from), store::after_prefix(sent), [&](std::string_view, std::string_view value) {
+    messages.push_back(*own_message(MessageId(Cursor(value).be64()), reader));
+    return messages.size() < messages_per_slice;
   });
-  for (const MessageId id : ids)
-    if (withdraw(*own_message(id, reader), name, now, reader, effects)) break;  // a way is full: later
-  return ids.empty();
+  for (const OwnMessage& message : messages) {
+    if (withdraw(message, name, now, reader, effects)) break;  // a way is full: later
+    from = message.position.next();
+  }
+  return messages.empty();
 }
 
 bool Bucket::delete_follows(EntityNo entity, Now now, const store::Reader& reader, Effects& effects) {
@@ -254,8 +257,7 @@ bool Bucket::delete_rows(EntityNo entity, const std::string& name, Now now, cons
 // Its leaves hear that it ends, and leave; what is left after that is this bucket's own.
 bool Bucket::delete_reflector(EntityNo entity, const std::string& name, const store::Reader& reader, Effects& effects) {
   if (!roots_.idle(entity, name, reader)) {
-    if (ended_.contains(entity)) return false;
-    ended_.insert(entity);
+    if (std::exchange(endings_.at(entity).told, true)) return false;
     if (auto letter = roots_.end(entity, name, reader, effects.writes)) effects.held.push_back(Push{std::move(*letter)});
     return false;
   }

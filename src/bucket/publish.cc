@@ -288,7 +288,9 @@ std::optional<Error> Bucket::withdraw(const OwnMessage& own, std::string_view na
 
 // A message is retracted: it goes from every place in this bucket, and is known as dead from now on.
 void Bucket::retract_here(MessageId id, Position position, const store::Reader& reader, Effects& effects) {
-  if (!dead_.has(id, reader) && dead_now_.insert(id).second) dead_.add(id, position, reader, effects.writes);
+  // A step does not see what it has erased: the second retraction of the same message in it finds nothing.
+  if (!dead_now_.insert(id).second) return;
+  if (!dead_.has(id, reader)) dead_.add(id, position, reader, effects.writes);
   std::vector<store::Place> places;
   store::visit_places(id_, id, reader, [&](const store::Place& place) {
     places.push_back(place);
@@ -353,13 +355,14 @@ void Bucket::gone_from_home(EntityNo follower, Position position, MessageId id, 
 }
 
 // What came down a stream to a leaf: the plain delivery is found by its number, the rest by its places.
-void Bucket::retracted(const leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader,
+void Bucket::retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader,
                        Effects& effects) {
   for (const leaf::Retracted& retraction : retractions) {
     ++counters_.retracted;
+    const bool again = dead_now_.contains(retraction.id);
     retract_here(retraction.id, take_position(), reader, effects);
-    if (!retraction.target.zero() && !store::find_place(id_, retraction.id, PlaceKind::delivery, leaf.no.value(), reader)) {
-      if (const auto position = leaf::find_delivery(id_, leaf.no, retraction.target, reader))
+    if (!again && !retraction.target.zero() && !store::find_place(id_, retraction.id, PlaceKind::delivery, leaf.no.value(), reader)) {
+      if (const auto position = leaves_.find_delivery(leaf, retraction.target, reader))
         retract_delivery(leaf.no, *position, reader, effects);
     }
     if (retraction.hops >= map_->settings.max_hops || planted("retraction not passed on by a forward")) continue;

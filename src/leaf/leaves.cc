@@ -236,6 +236,24 @@ void Leaves::drain_parked(Leaf& leaf, Applying& applying) {
   }
 }
 
+std::optional<Position> Leaves::find_delivery(Leaf& leaf, StreamNo no, const store::Reader& reader) const {
+  std::optional<Position> found;
+  const std::string list = KeyBuilder(bucket_, Table::delivery).add(leaf.no);
+  const std::string near = KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(leaf.found_at);
+  const auto take = [&](std::string_view key, std::string_view value) {
+    if (decode_delivery(value).no == no) found = Position(Cursor(key.substr(list.size())).be64());
+    return false;
+  };
+  if (no > leaf.found_no) reader.scan(near, store::after_prefix(list), take);
+  else reader.scan_back(list, near, take);
+  if (!found) found = leaf::find_delivery(bucket_, leaf.no, no, reader);
+  if (found) {
+    leaf.found_no = no;
+    leaf.found_at = *found;
+  }
+  return found;
+}
+
 bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
   if (!leaf.audit) leaf.audit.emplace();
   Leaf::Audit& audit = *leaf.audit;

@@ -48,6 +48,10 @@ struct Leaf {
     std::map<MessageId, Position> asked;    // not answered yet
   };
   std::optional<Audit> audit;
+  // Where the last delivery was found by its number: the next one is mostly beside it, and a search from the
+  // ends of the list would walk over all that was erased since the last checkpoint.
+  StreamNo found_no;
+  Position found_at;
 };
 
 // What one stream item became.
@@ -105,6 +109,9 @@ class Leaves {
   // leaf holds, some at a time. Returns false when there is nothing (more) to ask about: then skip_to(m).
   bool audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const;
   void skip_to(Leaf& leaf, StreamNo m, store::Writes& writes);
+
+  // Returns the position of the delivery with that stream number in the leaf, or nothing.
+  std::optional<Position> find_delivery(Leaf& leaf, StreamNo no, const store::Reader& reader) const;
 
   // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).
   void fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets);

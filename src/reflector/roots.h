@@ -110,6 +110,7 @@ class Roots {
   Root& load(EntityNo entity, std::string_view name, const store::Reader& reader);
   wire::StreamLetter give_out(Root& root, wire::StreamItem item, std::string row, const store::Reader& reader,
                               store::Writes& writes);
+  std::optional<std::string> find_row(const std::string& key, const store::Reader& reader) const;
   void take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes);
   void save(const Root& root, store::Writes& writes) const;
   void save_leaves(const Root& root, store::Writes& writes) const;
@@ -123,7 +124,6 @@ class Roots {
   std::set<std::pair<Instant, EntityNo>> tails_;
   std::set<std::pair<Instant, EntityNo>> quiet_;       // to leave the pending set if still owed nothing
   size_t pending_ = 0;
-  std::optional<std::string> find_row(const std::string& key, const store::Reader& reader) const;
   // Stream rows of this step, by key, "" when taken out: a step does not read its own writes.
   std::map<std::string, std::string> rows_;
   Position position_;

@@ -237,6 +237,12 @@ struct Shard::Impl {
     add("deliveries", c.deliveries), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
     add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
     add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);
+    add("clones", c.clones), add("clone_repeats", c.clone_repeats), add("clones_passed_on", c.clones_passed_on);
+    add("replies_to_nothing", c.replies_to_nothing), add("dropped_dead", c.dropped_dead), add("dropped_ending", c.dropped_ending);
+    add("retractions", c.retractions), add("retracted", c.retracted), add("checked_dead", c.checked_dead);
+    add("forwarded", c.forwarded), add("stream_repeats", c.stream_repeats), add("hops_ended", c.hops_ended), add("other_ways", c.other_ways);
+    add("backfilled", c.backfilled), add("backfill_repeats", c.backfill_repeats), add("backfills_cut", c.backfills_cut);
+    add("redirects", c.redirects), add("moved", c.moved), add("deleted", c.deleted), add("trimmed", c.trimmed);
     add("waiting_requests", waiting), add("pending_roots", pending), add("outbox_letters", letters);
     add("materialised_timelines", homes), add("timeline_entries", entries), add("timeline_bytes", home_bytes), add("inbox", inbox.size());
     add("overlay_bytes", status.overlay_bytes), add("journal_bytes", status.journal_bytes);
