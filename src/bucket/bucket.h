@@ -209,6 +209,7 @@ class Bucket {
   void on_letter_body(const wire::BackfillAsk& ask, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Backfill& earlier, const store::Reader& reader, Effects& effects);
   void forward(const Ask& ask, const wire::Forwarding& request, Now now, const store::Reader& reader, Effects& effects);
+  void forwards_active(LeafNo leaf, EntityNo to, Effects& effects);
   void on_letter_body(const wire::Share& share, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Shared& shared, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Redirect& redirect, Position position, Now now, const store::Reader& reader, Effects& effects);

@@ -236,7 +236,9 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
 
 void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, const store::Reader& reader, Effects& effects) {
   const auto answer = [&](wire::Reply reply) { effects.held.push_back(Answer{ask.ask, std::move(reply)}); };
-  const std::string from = first_name(request.from);
+  // Perhaps it is forwarded by another name: an alias that was followed here is remembered.
+  const std::string* remembered = leaves_.find(request.from, reader) ? nullptr : alias_target(request.from);
+  const std::string from = remembered && (request.off || leaves_.find(*remembered, reader)) ? *remembered : first_name(request.from);
   leaf::Leaf* leaf = leaves_.find(from, reader);
   const auto known = entities_.find(request.to, reader);
   const auto edge_of = [&]() -> leaf::ForwardEdge* {
@@ -300,7 +302,11 @@ void Bucket::on_letter_body(const wire::Shared& shared, const store::Reader& rea
     edge.active = true;
     effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf->no).add(edge.to), encode_forward(edge));
   }
-  const auto waiting = waiting_forwards_.extract(std::pair{leaf->no, *to});
+  forwards_active(leaf->no, *to, effects);
+}
+
+void Bucket::forwards_active(LeafNo leaf, EntityNo to, Effects& effects) {
+  const auto waiting = waiting_forwards_.extract(std::pair{leaf, to});
   if (waiting.empty()) return;
   for (const uint64_t ask : waiting.mapped()) {
     const auto open = asks_.find(ask);
@@ -363,11 +369,14 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
   leaf::Followers(id_, old.no, reader).clear(effects.writes);
   for (const leaf::ForwardEdge& forward : old.forwards) {
     const auto known = std::find_if(leaf.forwards.begin(), leaf.forwards.end(), [&](const auto& e) { return e.to == forward.to; });
-    if (known == leaf.forwards.end()) {
-      leaf.forwards.push_back(forward);
-      effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf.no).add(forward.to), encode_forward(forward));
-      effects.writes.put(KeyBuilder(id_, Table::forward_of).add(forward.to).add(leaf.no), "");
+    leaf::ForwardEdge& edge = known == leaf.forwards.end() ? leaf.forwards.emplace_back(forward) : *known;
+    if (edge.off && !forward.off) {  // on again, by the alias
+      edge.off = false;
+      edge.since = forward.since;
     }
+    effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf.no).add(forward.to), encode_forward(edge));
+    effects.writes.put(KeyBuilder(id_, Table::forward_of).add(forward.to).add(leaf.no), "");
+    if (edge.active) forwards_active(old.no, forward.to, effects);
     if (auto waiting = waiting_forwards_.extract(std::pair{old.no, forward.to}); !waiting.empty()) {
       auto& all = waiting_forwards_[{leaf.no, forward.to}];
       all.insert(all.end(), waiting.mapped().begin(), waiting.mapped().end());
