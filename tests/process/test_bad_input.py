@@ -12,6 +12,7 @@ from client import JSON, MSGPACK, NoAnswer, Push, Req, context, unpack, wait_unt
 
 name_201 = "n" * 201
 BAD = "BAD_REQUEST"
+both = (JSON, MSGPACK)
 
 
 def nested(encoding, depth):
@@ -98,7 +99,7 @@ def table():
         ("a fanout of one", "TREE", {"entity": "a", "fanout": 1}, BAD, "fanout"),
     ]
     for what, verb, args, code, names in fields:
-        for encoding in (JSON, MSGPACK):
+        for encoding in both:
             if encoding == MSGPACK and args.get("id") == -1:
                 continue
             data = json.dumps(args).encode() if encoding == JSON else msgpack.packb(args)
@@ -111,6 +112,93 @@ def table():
         ("messages and a body", [b"PUBLISH", b'{"messages":[]}', b"y"], BAD, "body"),
     ]
     return rows
+
+
+# Each field by kind, and what is wrong for each kind: (value, code, what follows the field in the path).
+BYTES = b"\xff\xfe"   # in msgpack as text: not UTF-8
+wrong_name = [(value, BAD, "") for value in ("", name_201, "a\nb", "a\0b", "a\u0085b", 5, 1.5, True, ["a"], {"a": "b"}, BYTES)]
+wrong_names = [(value, BAD, "") for value in ("b", 5, True, {"a": "b"})] + \
+    [([value], BAD, "[0]") for value in ("", name_201, "a\nb", 5, None, ["a"], BYTES)] + \
+    [(["a", "b", ""], BAD, "[2]"), ([f"n{i}" for i in range(65)], "TOO_LARGE", ""), (["n"] * 65, "TOO_LARGE", "")]
+wrong_number = [(value, BAD, "") for value in (-1, "5", 1.5, True, [5])]
+wrong_id = [(value, BAD, "") for value in ("12x", "", "-1", " 1", -1, 1.5, 1 << 64, str(1 << 64), True, ["1"])]
+wrong_of = {
+    "name": wrong_name,
+    "names": wrong_names,
+    "topics": wrong_names + [(["t" * 200], BAD, "[0]")],   # with its # it is too long
+    "id": wrong_id,
+    "reply_to": wrong_id + [(0, BAD, ""), (256, BAD, ""), ((1 << 64) - 1, BAD, "")],   # buckets are 0 to 255
+    "position": wrong_number + [(1 << 53, BAD, "")],
+    "limit": wrong_number + [(0, BAD, ""), (1001, BAD, "")],
+    "wait_ms": wrong_number + [(60_001, BAD, "")],
+    "backfill": wrong_number + [(1001, BAD, "")],
+    "count": wrong_number + [(1 << 53, BAD, "")],
+    "age": [(value, BAD, "") for value in ("", "5", "d", "1.5h", "500ms", "-1s", "1 year", "1h 5m", "9999999999d", -1, 1.5, 1 << 60, True, ["1s"])],
+    "flag": [(value, BAD, "") for value in (0, 1, "true", [True])],
+    "timeline": [(value, BAD, "") for value in ("nosuch", "", "Home", "direct", 5, True, ["home"])],
+    "kept timeline": [(value, BAD, "") for value in ("home", "nosuch", "", 5)],
+}
+# verb -> (what it needs, its other fields that this table tries); each value is right.
+verbs = {
+    "PUBLISH": ({"author": ("name", "a"), "body": (None, "x")},
+                {"mentions": ("names", ["b"]), "topics": ("topics", ["t"]), "to": ("names", ["b"]), "reply_to": ("reply_to", 5)}),
+    "FOLLOW": ({"follower": ("name", "a"), "author": ("name", "b")}, {"backfill": ("backfill", 3), "wait_ms": ("wait_ms", 5)}),
+    "UNFOLLOW": ({"follower": ("name", "a"), "author": ("name", "b")}, {}),
+    "READ": ({"entity": ("name", "a")}, {"timeline": ("timeline", "topic"), "consumer": ("name", "c"), "limit": ("limit", 5)}),
+    "THREAD": ({"id": ("id", 256)}, {"limit": ("limit", 5), "after": ("position", 5)}),
+    "RETRACT": ({"author": ("name", "a"), "id": ("id", 256)}, {}),
+    "DELETE": ({"entity": ("name", "delete me")}, {}),
+    "MARK": ({"entity": ("name", "a"), "position": ("position", 5)}, {"timeline": ("timeline", "replies"), "consumer": ("name", "c")}),
+    "RETAIN": ({"entity": ("name", "a"), "timeline": ("kept timeline", "sent")}, {"count": ("count", 5), "age": ("age", "5d")}),
+    "ALIAS": ({"entity": ("name", "a"), "alias": ("name", "alias of a")}, {}),
+    "FORWARD": ({"from": ("name", "a"), "to": ("name", "b")}, {"off": ("flag", False)}),
+}
+together = [  # right alone, wrong together
+    ("READ", {"entity": "a", "consumer": "c", "after": 5}, "consumer"),
+    ("READ", {"entity": "a", "consumer": "c", "before": 5}, "consumer"),
+    ("READ", {"entities": ["a"], "consumer": "c", "wait_ms": 5}, "wait_ms"),
+    ("READ", {"entity": "a", "timeline": "mentions", "wait_ms": 5}, "wait_ms"),
+    ("PUBLISH", {"messages": [], "mentions": ["a"]}, "mentions"),
+    ("PUBLISH", {"messages": [], "topics": ["a"]}, "topics"),
+    ("PUBLISH", {"messages": [], "to": ["a"]}, "to"),
+    ("PUBLISH", {"messages": [], "reply_to": 5}, "reply_to"),
+    ("PUBLISH", {"messages": [{"author": "a", "body": "x"}, {"author": "a", "body": "x", "mentions": ["b", ""]}]}, "messages[1].mentions[1]"),
+    ("PUBLISH", {"messages": [{"author": "a", "body": "x", "topics": "t"}]}, "messages[0].topics"),
+    ("PUBLISH", {"messages": [{"author": "a", "body": "x", "to": [5]}]}, "messages[0].to[0]"),
+    ("PUBLISH", {"messages": [{"author": "a", "body": "x", "reply_to": 0}]}, "messages[0].reply_to"),
+    ("PUBLISH", {"messages": [{"author": "a", "body": "x", "messages": []}]}, "unknown field 'messages[0].messages'"),
+    ("ALIAS", {"entity": "a", "alias": "a"}, "alias"),
+    ("FORWARD", {"from": "a", "to": "a"}, "to"),
+    ("FORWARD", {"from": "a", "to": "a", "off": True}, "to"),
+]
+
+
+def packed(args, encoding):
+    """The args, or None where this encoding has no such value."""
+    def has(value, what):
+        if isinstance(value, dict):
+            return any(has(item, what) for item in value.values())
+        return any(has(item, what) for item in value) if isinstance(value, list) else what(value)
+    if encoding == JSON:
+        return None if has(args, lambda value: isinstance(value, bytes)) else json.dumps(args).encode()
+    if has(args, lambda value: isinstance(value, int) and value >= 1 << 64):
+        return None
+    return msgpack.packb(args, use_bin_type=False)
+
+
+def graph_table():
+    """Yields (what, verb, args, code, how the message begins)."""
+    for verb, (needs, others) in verbs.items():
+        right = {field: value for field, (_, value) in needs.items()}
+        yield f"{verb} with an unknown field", verb, {**right, "nosuch": 1}, BAD, "unknown field 'nosuch' in " + verb
+        for field in needs:
+            yield f"{verb} without {field}", verb, {key: value for key, value in right.items() if key != field}, BAD, f"{field} is missing"
+            yield f"{verb} with null for {field}", verb, {**right, field: None}, BAD, f"{field} is missing"
+        for field, (kind, _) in {**needs, **others}.items():
+            for value, code, where in wrong_of.get(kind, []):
+                yield f"{verb} with {field}: {str(value)[:40]}", verb, {**right, field: value}, code, f"{field}{where} "
+    for verb, args, field in together:
+        yield f"{verb} with {args}", verb, args, BAD, field + " "
 
 
 class BadInput(unittest.TestCase):
@@ -140,6 +228,33 @@ class BadInput(unittest.TestCase):
                 self.assertIn(names, result["message"])
                 self.assertLess(len(result["message"]), 2000)
                 self.other.call("PING")
+        self.everybody_goes_on()
+
+    def test_each_field_of_the_message_graph_is_checked_and_named(self):
+        tried = 0
+        for what, verb, args, code, begins in graph_table():
+            for encoding in both:
+                data = packed(args, encoding)
+                if data is None:
+                    continue
+                with self.subTest(what, encoding=encoding):
+                    reply = self.client.raw([verb.encode(), data])
+                    result = unpack(reply[1])
+                    self.assertEqual((reply[0], result.get("code")), (b"ERR", code), result)
+                    self.assertTrue(result["message"].startswith(begins), result)
+                    tried += 1
+        print(f"{tried} refusals")
+        for verb, (needs, others) in verbs.items():   # and what is right is not refused
+            args = {field: value for field, (_, value) in {**needs, **others}.items()}
+            for encoding in both:
+                status, result = self.client.ask(verb, args, encoding=encoding)
+                self.assertTrue(status == "OK" or result["code"] in ("NOT_FOUND", "DENIED"), (verb, result))
+                nulls = {**args, **{field: None for field in others}}   # null: not given
+                status, result = self.client.ask(verb, nulls, encoding=encoding)
+                self.assertTrue(status == "OK" or result["code"] in ("NOT_FOUND", "DENIED"), (verb, result))
+            if verb != "PUBLISH":
+                reply = self.client.raw([verb.encode(), json.dumps(args).encode(), b"body"])
+                self.assertIn("body", unpack(reply[1])["message"])
         self.everybody_goes_on()
 
     def test_the_error_comes_in_the_encoding_of_the_args_where_they_can_be_read(self):
@@ -172,19 +287,21 @@ class BadInput(unittest.TestCase):
     def test_random_bytes_are_always_answered(self):
         seed = random.randrange(1 << 32)
         rnd = random.Random(seed)
-        verbs = [b"PUBLISH", b"FOLLOW", b"READ", b"GET", b"TREE", b"MAP", b"LOOKUP", b"FOLLOWERS"]
-        good = msgpack.packb({"entity": "a", "limit": 10, "after": 5})
-        for _ in range(2000):
-            data = bytearray(rnd.choice([good, b'{"entity": "a", "limit": 10}', rnd.randbytes(rnd.randrange(60))]))
+        some = [*verbs, "GET", "TREE", "MAP", "LOOKUP", "FOLLOWERS", "STATUS"]
+        for _ in range(3000):
+            verb, encoding = rnd.choice(some), rnd.choice(both)
+            needs, others = verbs.get(verb, ({"entity": ("name", "a")}, {"limit": ("limit", 10)}))
+            args = {field: value for field, (_, value) in {**needs, **others}.items()}
+            data = bytearray(rnd.choice([packed(args, encoding), rnd.randbytes(rnd.randrange(60))]))
             for _ in range(rnd.randrange(4)):
                 if data:
                     data[rnd.randrange(len(data))] = rnd.randrange(256)
             try:
-                reply = self.client.raw([rnd.choice(verbs), bytes(data)])
+                reply = self.client.raw([verb.encode(), bytes(data)])
             except NoAnswer:
-                self.fail(f"no answer with seed {seed} to {bytes(data)!r}")
+                self.fail(f"no answer with seed {seed} to {verb} {bytes(data)!r}")
             if reply[0] == b"ERR":
-                self.assertIn(unpack(reply[1])["code"], (BAD, "UNKNOWN_VERB", "NOT_FOUND", "TOO_LARGE"))
+                self.assertIn(unpack(reply[1])["code"], (BAD, "UNKNOWN_VERB", "NOT_FOUND", "DENIED", "TOO_LARGE", "BUSY", "TIMEOUT"))
         self.everybody_goes_on()
 
     def test_bytes_on_each_port_that_are_not_zeromq(self):
