@@ -57,3 +57,49 @@ TEST_CASE("followers: chunks hold what a set holds, whatever order the followers
   CHECK(leaf::Followers(bucket, leaf, *store).count() == 0);
   CHECK(leaf::Followers(bucket, neighbour, *store).only(EntityNo(1)));
 }
+
+TEST_CASE("followers: many at once join those that are there, in chunks") {
+  const BucketId bucket(3);
+  const LeafNo leaf(7);
+  for (const size_t before : {0u, 1u, 499u, 500u, 1234u}) {
+    for (const size_t fresh : {0u, 1u, 500u, 2000u}) {
+      CAPTURE(before);
+      CAPTURE(fresh);
+      store::MemBackend backend;
+      const auto store = std::move(store::Store::open(backend, {}).value());
+      const leaf::Followers followers(bucket, leaf, *store);
+      Position position(1, 0);
+      const auto change = [&](const auto& what) {
+        store::Writes writes;
+        what(writes);
+        position = position.next();
+        if (!writes.empty()) store->apply(bucket, position, writes);
+      };
+      Random random(before * 10'000 + fresh + 1);
+      std::set<uint32_t> model;
+      while (model.size() < before) {
+        const auto no = static_cast<uint32_t>(random.below(10'000) + 1);
+        if (model.insert(no).second) change([&](auto& writes) { followers.insert(EntityNo(no), writes); });
+      }
+      std::set<EntityNo> added;
+      while (added.size() < fresh) {
+        const EntityNo no(static_cast<uint32_t>(random.below(10'000) + 1));
+        if (!model.contains(no.value())) added.insert(no);
+      }
+      change([&](auto& writes) { followers.insert_all({added.begin(), added.end()}, writes); });
+      for (const EntityNo no : added) model.insert(no.value());
+
+      std::vector<uint32_t> seen;
+      followers.visit(EntityNo(), [&](EntityNo no) { return seen.push_back(no.value()), true; });
+      CHECK(seen == std::vector<uint32_t>(model.begin(), model.end()));
+      CHECK(followers.count() == model.size());
+      // Each is where a search for it looks, and goes from there.
+      for (const uint32_t no : model) {
+        REQUIRE(followers.contains(EntityNo(no)));
+        change([&](auto& writes) { followers.remove(EntityNo(no), writes); });
+      }
+      CHECK(followers.count() == 0);
+      change([&](auto& writes) { followers.clear(writes); });
+    }
+  }
+}
