@@ -395,7 +395,7 @@ bool Bucket::apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Ef
     counters_.dropped_dead += known;
     return known;
   };
-  leaf::Applying applying{take, dead, effects.writes, {}, {}, false};
+  leaf::Applying applying{take, dead, reader, effects.writes, {}, {}, false};
   work(applying);
   delivered(applying.deliveries, reader, effects);
   forwarded(leaf, applying.deliveries, reader, effects);

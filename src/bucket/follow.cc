@@ -196,6 +196,9 @@ void Bucket::on_letter_body(const wire::BackfillAsk& ask, Position position, Now
     });
   }
   std::sort(newest.begin(), newest.end(), [](const ListEntry& a, const ListEntry& b) { return a.position > b.position; });
+  // A message that carries its author's own topic stands in both lists.
+  std::set<MessageId> ids;
+  std::erase_if(newest, [&](const ListEntry& entry) { return !ids.insert(entry.ref.id).second; });
   if (newest.size() > ask.count) newest.resize(ask.count);
   for (size_t i = newest.size(); i > 0; --i) {
     const ListEntry& entry = newest[i - 1];

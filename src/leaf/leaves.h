@@ -76,6 +76,7 @@ struct Retracted {
 struct Applying {
   const std::function<Position()>& take_position;
   const std::function<bool(MessageId)>& dead;   // retracted here before
+  const store::Reader& reader;
   store::Writes& writes;
   std::vector<Delivery> deliveries;
   std::vector<Retracted> retractions;
@@ -128,6 +129,7 @@ class Leaves {
   std::string reflector_of(LeafNo leaf, const store::Reader& reader) const;
 
  private:
+  bool delivered(const Leaf& leaf, MessageId id, const Applying& applying) const;
   void apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
   using Parked = std::map<StreamNo, wire::StreamItem>;
   void unpark(Leaf& leaf, Parked::iterator at);
