@@ -21,6 +21,22 @@ constexpr size_t edges_per_slice = 100;
 constexpr size_t rows_per_slice = 1'000;
 constexpr uint8_t ending_record_version = 1;
 
+// Visits the names of the entities that a request asks this bucket about.
+template <class Request, class Visit>
+void each_entity(Request& request, const Visit& visit) {
+  std::visit(
+      [&](auto& r) {
+        using R = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<R, wire::Publish>) for (auto& message : r.messages) visit(message.author);
+        else if constexpr (requires { r.pairs; }) for (auto& pair : r.pairs) visit(pair.follower);
+        else if constexpr (requires { r.entities; }) for (auto& entity : r.entities) visit(entity);
+        else if constexpr (std::is_same_v<R, wire::Retract>) visit(r.author);
+        else if constexpr (std::is_same_v<R, wire::Forwarding>) visit(r.to);
+        else if constexpr (requires { r.entity; }) visit(r.entity);
+      },
+      request);
+}
+
 }  // namespace
 
 // ---- Aliases
@@ -39,32 +55,11 @@ std::string Bucket::first_name(const std::string& name) const {
 
 std::optional<wire::Request> Bucket::moved(const wire::Request& request) const {
   if (aliases_.empty() || planted("alias answered as an entity")) return std::nullopt;
-  std::optional<wire::Request> again;
-  const auto lead = [&](auto of_request) {  // calls of_request on a copy for each name that is an alias
-    wire::Request copy = request;
-    bool any = false;
-    of_request(copy, [&](std::string& name) {
-      std::string first = first_name(name);
-      any = any || first != name;
-      name = std::move(first);
-    });
-    if (any) again = std::move(copy);
-  };
-  lead([](wire::Request& copy, const auto& name) {
-    std::visit(
-        [&](auto& r) {
-          using R = std::decay_t<decltype(r)>;
-          if constexpr (std::is_same_v<R, wire::Publish>) for (auto& message : r.messages) name(message.author);
-          else if constexpr (std::is_same_v<R, wire::Follow> || std::is_same_v<R, wire::Unfollow>) for (auto& pair : r.pairs) name(pair.follower);
-          else if constexpr (std::is_same_v<R, wire::Read>) for (auto& entity : r.entities) name(entity);
-          else if constexpr (std::is_same_v<R, wire::Retract>) name(r.author);
-          else if constexpr (std::is_same_v<R, wire::Forwarding>) name(r.to);
-          else if constexpr (std::is_same_v<R, wire::Following> || std::is_same_v<R, wire::Lookup> || std::is_same_v<R, wire::Leaves> ||
-                             std::is_same_v<R, wire::Delete> || std::is_same_v<R, wire::Mark> || std::is_same_v<R, wire::Retain> ||
-                             std::is_same_v<R, wire::Alias>) name(r.entity);
-        },
-        copy);
-  });
+  bool any = false;
+  each_entity(request, [&](const std::string& name) { any = any || first_name(name) != name; });
+  if (!any) return std::nullopt;
+  wire::Request again = request;
+  each_entity(again, [&](std::string& name) { name = first_name(name); });
   return again;
 }
 
