@@ -10,6 +10,7 @@
 #include "node/leaf_survey.h"
 #include "node/lookup_survey.h"
 #include "node/thread_survey.h"
+#include "node/unfollow_survey.h"
 
 namespace canopy::node {
 namespace {
@@ -142,6 +143,8 @@ std::unique_ptr<Survey> Front::survey_of(const wire::Request& request) const {
   if (const auto* followers = std::get_if<wire::Followers>(&request)) return std::make_unique<LeafSurvey>(place_.map, *followers);
   if (const auto* tree = std::get_if<wire::Tree>(&request)) return std::make_unique<LeafSurvey>(place_.map, *tree);
   if (const auto* thread = std::get_if<wire::Thread>(&request)) return std::make_unique<ThreadSurvey>(place_.map, *thread);
+  if (const auto* unfollow = std::get_if<wire::Unfollow>(&request); unfollow != nullptr && !unfollow->batch)
+    return std::make_unique<UnfollowSurvey>(place_.map, *unfollow);
   if (const auto* lookup = std::get_if<wire::Lookup>(&request)) return std::make_unique<LookupSurvey>(place_, *lookup);
   return nullptr;
 }
