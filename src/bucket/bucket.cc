@@ -521,8 +521,9 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
 // deliveries of leaves that are gone, and the walk that brings the deliveries below the horizon, but for
 // the newest of each leaf. A deletion that waits for others lets the rest go on.
 void Bucket::work(Now now, const store::Reader& reader, Effects& effects) {
+  const size_t before = effects.writes.size();
   if (!endings_.empty()) delete_some(now, reader, effects);
-  if (!effects.writes.empty()) return;  // the rest with a reader that sees this
+  if (effects.writes.size() != before) return;  // the rest with a reader that sees this
   if (lists_.trim_due()) {
     counters_.trimmed += lists_.trim(erase_slice, now, reader, effects.writes);
     return;

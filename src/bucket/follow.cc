@@ -239,6 +239,8 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
 
 void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, const store::Reader& reader, Effects& effects) {
   const auto answer = [&](wire::Reply reply) { effects.held.push_back(Answer{ask.ask, std::move(reply)}); };
+  if (const std::string to = first_name(request.to); to == request.from || to == first_name(request.from))
+    return answer(Error{Code::bad_request, "from: \"" + request.from + "\" and \"" + request.to + "\" are the same entity: it must be another one", 0});
   // Perhaps it is forwarded by another name: an alias that was followed here is remembered.
   const std::string* remembered = leaves_.find(request.from, reader) ? nullptr : alias_target(request.from);
   const std::string from = remembered && (request.off || leaves_.find(*remembered, reader)) ? *remembered : first_name(request.from);

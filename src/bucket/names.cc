@@ -53,6 +53,7 @@ std::string Bucket::first_name(const std::string& name) const {
   return entity && map_->bucket_of(name) == id_ ? *entity : name;
 }
 
+// What leads to the entity itself stays here, to be refused: no frame may hold it.
 std::optional<wire::Request> Bucket::moved(const wire::Request& request) const {
   if (aliases_.empty() || planted("alias answered as an entity")) return std::nullopt;
   bool any = false;
@@ -60,6 +61,9 @@ std::optional<wire::Request> Bucket::moved(const wire::Request& request) const {
   if (!any) return std::nullopt;
   wire::Request again = request;
   each_entity(again, [&](std::string& name) { name = first_name(name); });
+  const auto* alias = std::get_if<wire::Alias>(&again);
+  const auto* forwarding = std::get_if<wire::Forwarding>(&again);
+  if ((alias && alias->entity == alias->alias) || (forwarding && forwarding->from == forwarding->to)) return std::nullopt;
   return again;
 }
 
@@ -71,6 +75,8 @@ void Bucket::remember_alias(const std::string& alias, const std::string& entity,
 
 void Bucket::alias(const Ask& ask, const wire::Alias& request, Now now, const store::Reader& reader, Effects& effects) {
   const auto answer = [&](wire::Reply reply) { effects.held.push_back(Answer{ask.ask, std::move(reply)}); };
+  if (first_name(request.entity) == request.alias)  // it was named by an alias
+    return answer(Error{Code::bad_request, "alias: \"" + request.alias + "\" is the entity's own name: it must be another one", 0});
   const BucketId to = map_->bucket_of(request.alias);
   const auto known = entities_.find(request.entity, reader);
   const auto row = known ? reader.get(KeyBuilder(id_, Table::alias_of).add(*known).add(request.alias)) : std::nullopt;
@@ -164,6 +170,7 @@ void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects)
   const std::string name = entities_.name_of(entity, reader);
   if (delete_messages(entity, name, now, reader, effects) && delete_follows(entity, now, reader, effects) &&
       delete_rows(entity, name, now, reader, effects) && delete_reflector(entity, name, reader, effects)) {
+    lists_.forget_retention(entity, effects.writes);
     effects.writes.erase(KeyBuilder(id_, Table::entity_no).add(name));
     effects.writes.erase(KeyBuilder(id_, Table::entity).add(entity));
     effects.writes.erase(KeyBuilder(id_, Table::ending).add(entity));
@@ -244,9 +251,7 @@ bool Bucket::delete_rows(EntityNo entity, const std::string& name, Now now, cons
     std::erase_if(leaf->forwards, [&](const auto& e) { return e.to == entity; });
     if (leaf->forwards.empty() && leaf::Followers(id_, no, reader).count() == 0) leave(*leaf, take_position(), now, effects);
   }
-  if (done > 0) return false;
-  lists_.forget_retention(entity, effects.writes);
-  return true;
+  return done == 0;
 }
 
 // Its leaves hear that it ends, and leave; what is left after that is this bucket's own.
