@@ -187,6 +187,13 @@ class Desk {
       if (map_->bucket_of(name) == id && which-- == 0) return name;
     }
   }
+  // A name of another bucket than all of these.
+  std::string name_away(const std::vector<std::string>& from, std::string prefix = "n") const {
+    for (int i = 0; true; ++i) {
+      std::string name = prefix + std::to_string(i);
+      if (std::none_of(from.begin(), from.end(), [&](const auto& other) { return map_->bucket_of(other) == map_->bucket_of(name); })) return name;
+    }
+  }
   BucketId bucket_id(std::string_view name) const { return map_->bucket_of(name); }
   wire::TimelinePage page(wire::Read read) {
     const std::string entity = read.entities.at(0);
