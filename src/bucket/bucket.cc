@@ -19,6 +19,7 @@ constexpr size_t newest_kept = 16;               // of each leaf, below the hori
 constexpr size_t erase_slice = 1'000;            // deliveries erased in one step
 constexpr Duration erase_wait = Duration::of_ms(20);  // between slices, so that batches go on
 constexpr size_t deliveries_per_save = 1'024;
+constexpr size_t lists_per_slice = 50;           // looked at
 
 }  // namespace
 
@@ -328,7 +329,7 @@ void Bucket::go_on(leaf::Leaf& leaf, BucketId root, Now now, Effects& effects) {
 
 // Dead is what was retracted. Where messages fall out of `sent`, only what is remembered as retracted counts.
 void Bucket::on_packet(const wire::Check& check, const store::Reader& reader, Effects& effects) {
-  wire::Checked checked{id_, check.from, check.reflector, check.generation, {}, {}};
+  wire::Checked checked{id_, check.from, check.reflector, check.generation, check.until, {}, {}};
   for (const MessageId id : check.ids) {
     const bool dead = dead_.has(id, reader) || (!lists_.bounded(ListKind::sent) && !own_message(id, reader));
     (dead ? checked.dead : checked.live).push_back(id);
@@ -338,15 +339,16 @@ void Bucket::on_packet(const wire::Check& check, const store::Reader& reader, Ef
 
 void Bucket::on_packet(const wire::Checked& checked, Now now, const store::Reader& reader, Effects& effects) {
   leaf::Leaf* const leaf = leaves_.find(checked.reflector, reader);
-  if (!leaf || leaf->generation != checked.generation || !leaf->audit) return;
+  if (!leaf || leaf->generation != checked.generation || !leaf->audit || leaf->audit->until != checked.until) return;
   auto& asked = leaf->audit->asked;
   std::vector<leaf::Retracted> dead;
-  for (const MessageId id : checked.live) asked.erase(id);
+  for (const MessageId id : checked.live)
+    if (id.bucket() == checked.from) asked.erase(id);
   for (const MessageId id : checked.dead) {
     const auto at = asked.find(id);
-    if (at == asked.end()) continue;
+    if (at == asked.end() || id.bucket() != checked.from) continue;
     const auto row = reader.get(KeyBuilder(id_, Table::delivery).add(leaf->no).add(at->second));
-    if (row) dead.push_back({id, leaf::decode_delivery(*row).no, 0});
+    dead.push_back({id, row ? leaf::decode_delivery(*row).no : StreamNo(), 0});
     asked.erase(at);
   }
   counters_.checked_dead += dead.size();
@@ -517,24 +519,36 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   }
 }
 
-// One slice of what is done bit by bit, in this order: deletions, lists that have more than they should,
-// deliveries of leaves that are gone, and the walk that brings the deliveries below the horizon, but for
-// the newest of each leaf. A deletion that waits for others lets the rest go on.
+// One slice of what is done bit by bit: deletions, lists that have more than they should, deliveries of leaves
+// that are gone, and the walk that brings the deliveries below the horizon. In turns, so that none waits for
+// another that has no end; the first that finds something to do ends the slice: a step does not read its own writes.
 void Bucket::work(Now now, const store::Reader& reader, Effects& effects) {
   const size_t before = effects.writes.size();
-  if (!endings_.empty()) delete_some(now, reader, effects);
-  if (effects.writes.size() != before) return;  // the rest with a reader that sees this
-  if (lists_.trim_due()) {
-    counters_.trimmed += lists_.trim(erase_slice, now, reader, effects.writes);
-    return;
+  for (int i = 0; i < 4 && effects.writes.size() == before; ++i) {
+    switch (work_turn_++ % 4) {
+      case 0:
+        if (!endings_.empty()) delete_some(now, reader, effects);
+        break;
+      case 1:
+        for (size_t lists = 0; lists < lists_per_slice && lists_.trim_due() && effects.writes.size() == before; ++lists)
+          counters_.trimmed += lists_.trim(erase_slice, now, reader, effects.writes);
+        break;
+      case 2:
+        if (retired_leaves_) {
+          size_t erased = 0;
+          retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
+          record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
+        }
+        break;
+      case 3:
+        if (trim_from_ != LeafNo()) trim_deliveries(reader, effects);
+        break;
+    }
   }
-  if (retired_leaves_) {
-    size_t erased = 0;
-    retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
-    record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
-    return;
-  }
-  if (trim_from_ == LeafNo()) return;
+}
+
+// A slice of the walk over all leaves: what is below the horizon goes, but for the newest of each leaf.
+void Bucket::trim_deliveries(const store::Reader& reader, Effects& effects) {
   timelines_.drop_with_entries_below(record_.horizon);
   for (const auto& [entity, name] : home_tails_) due_opens_.push_back(entity);
 

@@ -134,6 +134,7 @@ class Bucket {
   void delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void send_all(std::vector<wire::Packet> packets, Effects& effects);
   void work(Now now, const store::Reader& reader, Effects& effects);
+  void trim_deliveries(const store::Reader& reader, Effects& effects);
   bool work_left() const { return retired_leaves_ || trim_from_ != LeafNo() || lists_.trim_due() || !endings_.empty(); }
   void sweep(Now now);
 
@@ -157,7 +158,7 @@ class Bucket {
   std::optional<Error> withdraw(const OwnMessage& own, std::string_view name, Now now, const store::Reader& reader, Effects& effects);
   void retract_here(MessageId id, Position position, const store::Reader& reader, Effects& effects);
   void retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects);
-  void retract_delivery(LeafNo leaf, Position position, const store::Reader& reader, Effects& effects);
+  void retract_delivery(LeafNo leaf, Position position, MessageId id, const store::Reader& reader, Effects& effects);
   void gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects);
   void retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader, Effects& effects);
   std::optional<OwnMessage> own_message(MessageId id, const store::Reader& reader) const;
@@ -265,6 +266,7 @@ class Bucket {
   bool retired_leaves_ = false;      // some deliveries wait to be erased
   LeafNo trim_from_;                 // where the trimming walk goes on; zero: no walk
   Instant work_at_ = Instant::never();  // the next slice of erasing
+  uint32_t work_turn_ = 0;
   Instant sweep_at_ = Instant::never();
 
   std::map<uint64_t, OpenAsk> asks_;

@@ -72,14 +72,15 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
   const EntityNo follower = entities_.obtain(pair.follower, record_, reader, effects.writes);
   entity_created(follower, pair.follower);
   if (!known) {
-    // The positions below `since` are for the earlier messages.
-    position_ = Position(position_.packed() + request.backfill);
+    // The positions below `since` are for the earlier messages; more than home shows are not wanted.
+    const uint32_t backfill = std::min(request.backfill, map_->settings.capacity);
+    position_ = Position(position_.packed() + backfill);
     const Position since = take_position();
     if (!leaf) leaf = join(author, since, now, effects);
-    effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), encode_edge(since, request.backfill));
+    effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), encode_edge(since, backfill));
     leaf::Followers(id_, leaf->no, reader).insert(follower, effects.writes);
-    if (request.backfill > 0)
-      send_letter(map_->bucket_of(author), wire::BackfillAsk{author, pair.follower, since, request.backfill}, since, now, effects);
+    if (backfill > 0)
+      send_letter(map_->bucket_of(author), wire::BackfillAsk{author, pair.follower, since, backfill}, since, now, effects);
   }
   if (leaf->welcomed) {
     state = wire::FollowState::active;
@@ -228,7 +229,12 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
     return;
   }
   const Position position(earlier.since.packed() - earlier.back);
-  effects.writes.put(KeyBuilder(id_, Table::backfill).add(*follower).add(leaf->no).add(position), store::encode_ref(earlier.ref));
+  const std::string row = KeyBuilder(id_, Table::backfill).add(*follower).add(leaf->no).add(position);
+  if (reader.get(row) || reader.get(store::place_key(id_, id, PlaceKind::backfill, follower->value(), leaf->no.value()))) {
+    ++counters_.backfill_repeats;
+    return;
+  }
+  effects.writes.put(row, store::encode_ref(earlier.ref));
   effects.writes.ref(earlier.ref, earlier.message);
   store::put_place(id_, id, PlaceKind::backfill, follower->value(), position.packed(), effects.writes, leaf->no.value());
   ++counters_.backfilled;
@@ -324,10 +330,12 @@ void Bucket::forwards_active(LeafNo leaf, EntityNo to, Effects& effects) {
 // ---- An alias was followed: the leaf is its entity's
 
 void Bucket::on_letter_body(const wire::Redirect& redirect, Position position, Now now, const store::Reader& reader, Effects& effects) {
+  leaves_.find(redirect.entity, reader);  // a find may empty a full cache: those after it do not any more
   leaf::Leaf* const old = leaves_.find(redirect.reflector, reader);
   if (!old || old->generation != redirect.generation || old->welcomed || redirect.entity == redirect.reflector) return;
   ++counters_.redirects;
-  remember_alias(redirect.reflector, redirect.entity, effects);
+  // An alias of this bucket it knows itself, and may have dropped meanwhile.
+  if (map_->bucket_of(redirect.reflector) != id_) remember_alias(redirect.reflector, redirect.entity, effects);
   std::vector<std::pair<EntityNo, std::string>> edges;  // follower, edge
   leaf::Followers(id_, old->no, reader).visit(EntityNo(), [&](EntityNo follower) {
     const auto edge = reader.get(KeyBuilder(id_, Table::edge).add(follower).add(old->no));

@@ -118,10 +118,16 @@ Position Lists::left(ListKind kind, EntityNo entity, const store::Reader& reader
   return counted(kind, entity) ? head(kind, entity, reader).left : Position();
 }
 
-bool Lists::touch(ListKind kind, EntityNo entity) {
-  if (retention(kind, entity).age_s == 0) return false;
-  due_.insert({kind, entity});
-  return true;
+bool Lists::touch(ListKind kind, EntityNo entity, Now now, const store::Reader& reader) {
+  const Retention kept = retention(kind, entity);
+  if (kept.age_s == 0) return false;
+  bool old = false;
+  all(kind, entity, reader, [&](const ListEntry& oldest) {
+    old = too_old(oldest.ref.id, kept, now);
+    return false;
+  });
+  if (old) due_.insert({kind, entity});
+  return old;
 }
 
 bool Lists::too_old(MessageId id, const Retention& retention, Now now) const {

@@ -66,8 +66,8 @@ class Lists {
   Retention retention(ListKind kind, EntityNo entity) const;
   void retain(ListKind kind, EntityNo entity, const Retention& retention, store::Writes& writes);
   void forget_retention(EntityNo entity, store::Writes& writes);
-  // Somebody reads a list that may have entries which are too old: they are to be taken out.
-  bool touch(ListKind kind, EntityNo entity);
+  // Somebody reads a list: entries that are too old are to be taken out. Returns whether there are such.
+  bool touch(ListKind kind, EntityNo entity, Now now, const store::Reader& reader);
   // Some lists have more than they should: a slice of at most `entries_max` is taken out. One list a step.
   bool trim_due() const { return !due_.empty(); }
   size_t trim(size_t entries_max, Now now, const store::Reader& reader, store::Writes& writes);

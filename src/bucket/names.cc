@@ -208,7 +208,7 @@ bool Bucket::delete_follows(EntityNo entity, Now now, const store::Reader& reade
     const std::string author = leaves_.reflector_of(leaf, reader);
     if (author.empty()) continue;  // ended itself: its slices erase the edge
     const auto done = cut(entity, author, now, reader, effects);
-    if (std::holds_alternative<Error>(done)) break;
+    if (std::holds_alternative<Error>(done) || effects.writes.size() >= rows_per_slice) break;
   }
   return leaves.empty();
 }
@@ -222,6 +222,7 @@ bool Bucket::delete_rows(EntityNo entity, const std::string& name, Now now, cons
       return done + entries.size() < rows_per_slice;
     });
     for (const ListEntry& entry : entries) lists_.erase(kind, entity, entry, reader, effects.writes);
+    if (kind == ListKind::direct && !entries.empty()) drop_home(entity);  // a live feed may have opened it again
     done += entries.size();
     if (done >= rows_per_slice) return false;
   }

@@ -175,8 +175,11 @@ void Bucket::on_letter_body(const wire::Clone& clone, Position position, Now now
     entity = parent->author;
     name = entities_.name_of(entity, reader);
   } else {
+    const bool fresh = !entities_.find(name, reader);
     entity = entities_.obtain(name, record_, reader, effects.writes);
     entity_created(entity, name);
+    // Somebody tails a home that has its first entry now: it is opened before, and hears of the entry.
+    if (fresh && clone.list == wire::List::direct && tailed_home(entity)) timelines_.open(entity, now, reader);
   }
   if (ending(entity)) {
     ++counters_.dropped_ending;
@@ -222,8 +225,8 @@ void Bucket::on_letter_body(const wire::Unclone& unclone, Position position, Now
 // Another author's message enters the stream of an entity here, unless it is there already.
 void Bucket::into_stream(EntityNo entity, std::string_view name, BodyRef ref, Blob message, uint8_t hops,
                          const store::Reader& reader, Effects& effects) {
-  const auto own = own_message(ref.id, reader);
-  const bool known = (own && own->author == entity) || dead_.has(ref.id, reader) ||
+  const auto view = wire::decode_message(*message);  // not own_message: it may have fallen out of `sent`
+  const bool known = (view && view->author == name) || dead_.has(ref.id, reader) ||
                      store::find_place(id_, ref.id, PlaceKind::stream, entity.value(), reader);
   if (known && !planted("forward without hop or repeat check")) {
     ++counters_.stream_repeats;
@@ -296,10 +299,20 @@ void Bucket::retract_here(MessageId id, Position position, const store::Reader& 
     places.push_back(place);
     return true;
   });
+  std::vector<EntityNo> pass_on;
   for (const store::Place& place : places) {
     const EntityNo entity(place.number);
     switch (place.kind) {
-      case PlaceKind::delivery: retract_delivery(LeafNo(place.number), place.position(), reader, effects); break;
+      case PlaceKind::delivery: {
+        retract_delivery(LeafNo(place.number), place.position(), id, reader, effects);
+        // Its own retraction may never come down this leaf's stream: what forwards it hears it now.
+        const std::string forwards = KeyBuilder(id_, Table::forward).add(LeafNo(place.number));
+        reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view) {
+          pass_on.emplace_back(Cursor(key.substr(forwards.size())).be32());
+          return true;
+        });
+        break;
+      }
       case PlaceKind::stream: pass_retraction(entity, id, place.stream_no(), 0, reader, effects); break;
       case PlaceKind::mentions:
       case PlaceKind::replies:
@@ -325,6 +338,8 @@ void Bucket::retract_here(MessageId id, Position position, const store::Reader& 
       case PlaceKind::passed: break;
     }
   }
+  if (planted("retraction not passed on by a forward")) return;
+  for (const EntityNo to : pass_on) pass_retraction(to, id, StreamNo(), 1, reader, effects);  // not again where the place was known
 }
 
 void Bucket::retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects) {
@@ -333,10 +348,12 @@ void Bucket::retract_entry(ListKind kind, EntityNo entity, Position position, co
   lists_.erase(kind, entity, *entry, reader, effects.writes);
 }
 
-void Bucket::retract_delivery(LeafNo leaf, Position position, const store::Reader& reader, Effects& effects) {
+// Nothing happens when another message is there: what a peer says of numbers is not trusted.
+void Bucket::retract_delivery(LeafNo leaf, Position position, MessageId id, const store::Reader& reader, Effects& effects) {
   const auto row = reader.get(KeyBuilder(id_, Table::delivery).add(leaf).add(position));
-  ASSERT(row);
+  if (!row) return;
   const leaf::DeliveryRecord record = leaf::decode_delivery(*row);
+  if (record.ref.id != id) return;
   leaf::erase_delivery(id_, leaf, position, record, effects.writes);
   if (record_.deliveries > 0) --record_.deliveries;
   if (timelines_.empty() && home_tails_.empty()) return;
@@ -347,11 +364,12 @@ void Bucket::retract_delivery(LeafNo leaf, Position position, const store::Reade
 }
 
 void Bucket::gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects) {
+  const bool unknown = !timelines_.contains(follower);  // dropped, perhaps by a retraction of this step
   const bool had = timelines_.retract(follower, position);
   const auto tailed = home_tails_.find(follower);
   if (tailed == home_tails_.end()) return;
   if (!timelines_.contains(follower)) due_opens_.push_back(follower);
-  if (had) notify_retracted({wire::Timeline::home, tailed->second}, id, effects);
+  if (had || unknown) notify_retracted({wire::Timeline::home, tailed->second}, id, effects);
 }
 
 // What came down a stream to a leaf: the plain delivery is found by its number, the rest by its places.
@@ -363,7 +381,7 @@ void Bucket::retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& ret
     retract_here(retraction.id, take_position(), reader, effects);
     if (!again && !retraction.target.zero() && !store::find_place(id_, retraction.id, PlaceKind::delivery, leaf.no.value(), reader)) {
       if (const auto position = leaves_.find_delivery(leaf, retraction.target, reader))
-        retract_delivery(leaf.no, *position, reader, effects);
+        retract_delivery(leaf.no, *position, retraction.id, reader, effects);
     }
     if (retraction.hops >= map_->settings.max_hops || planted("retraction not passed on by a forward")) continue;
     for (const leaf::ForwardEdge& forward : leaf.forwards)

@@ -95,7 +95,8 @@ wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view enti
   const std::optional<Position> after = request.consumer.empty() ? request.after : marked.value_or(Position());
   wire::TimelinePage page = request.timeline == wire::Timeline::home ? home_page(request, after, *no, room, now, reader)
                                                                      : list_page(request, after, *no, room, now, reader);
-  if (request.timeline != wire::Timeline::home && lists_.touch(list_kind(request.timeline), *no)) work_at_ = std::min(work_at_, now.instant);
+  if (request.timeline != wire::Timeline::home && lists_.touch(list_kind(request.timeline), *no, now, reader))
+    work_at_ = std::min(work_at_, now.instant);
   if (marked) page.unread = unread(*no, request.timeline, *marked, now, reader);
   return page;
 }
@@ -111,7 +112,7 @@ wire::TimelinePage Bucket::home_page(const wire::Read& request, std::optional<Po
     auto it = std::lower_bound(home.entries.begin(), home.entries.end(), after->next(), behind);
     while (it != home.entries.end() && add(*it)) ++it;
     const bool below = !record_.horizon.zero() && *after < record_.horizon;
-    page.truncated = below || *after < home.left;
+    page.truncated = below || *after < home.left || *after < lists_.left(ListKind::direct, entity, reader);
   } else {
     auto it = home.entries.end();
     if (request.before) it = std::lower_bound(home.entries.begin(), home.entries.end(), *request.before, behind);

@@ -55,6 +55,7 @@ void Followers::remove(EntityNo follower, store::Writes& writes) const {
 // Rewrites the chunks: the set is merged once, and cut again. Rare, and the leaf is seldom large.
 void Followers::insert_all(const std::vector<EntityNo>& followers, store::Writes& writes) const {
   if (followers.empty()) return;
+  if (followers.size() == 1) return insert(followers[0], writes);
   std::vector<EntityNo> all = followers;
   visit(EntityNo(), [&](EntityNo follower) {
     all.push_back(follower);

@@ -94,9 +94,10 @@ Ways::Ways(BucketId bucket, MessageId id, const store::Reader& reader) : bucket_
   bool looked = false;
   store::visit_places(bucket, id, reader, [&](const store::Place& place) {
     if (place.kind != Kind::delivery && place.kind != Kind::direct && place.kind != Kind::backfill) return true;
-    if (place.kind == Kind::delivery) {
+    if (place.kind != Kind::direct) {
       if (!std::exchange(looked, true)) retired = retired_leaves(bucket, reader);
-      if (std::find(retired.begin(), retired.end(), LeafNo(place.number)) != retired.end()) return true;
+      const LeafNo leaf(place.kind == Kind::delivery ? place.number : place.second);
+      if (std::find(retired.begin(), retired.end(), leaf) != retired.end()) return true;
     }
     places_.push_back(place);
     return true;
@@ -113,15 +114,17 @@ bool Ways::lower(EntityNo follower, Position position, const store::Reader& read
   });
 }
 
-void erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes) {
+size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes) {
+  size_t erased = 0;
   const std::string list = KeyBuilder(bucket, Table::backfill).add(follower).add(leaf);
   reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
     const BodyRef ref = store::decode_ref(value);
     writes.erase(std::string(key));
     writes.unref(ref);
     writes.erase(store::place_key(bucket, ref.id, store::PlaceKind::backfill, follower.value(), leaf.value()));
-    return true;
+    return ++erased > 0;
   });
+  return erased;
 }
 
 Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store::Reader& reader) {

@@ -49,8 +49,8 @@ class Ways {
   std::vector<store::Place> places_;
 };
 
-// Takes out what a follow brought with it.
-void erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes);
+// Takes out what a follow brought with it. Returns how much that was.
+size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes);
 
 // The materialised timelines of one bucket: appended to while they are read or tailed, dropped when
 // unused for `window` or, least recently read first, beyond `bytes_max` bytes.

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "leaf/followers.h"
 #include "leaf/home.h"
 #include "store/keys.h"
 #include "store/packed_set.h"
@@ -262,9 +263,8 @@ std::optional<Position> Leaves::find_delivery(Leaf& leaf, StreamNo no, const sto
 }
 
 bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
-  if (!leaf.audit) leaf.audit.emplace();
+  if (!leaf.audit) leaf.audit.emplace().until = m;
   Leaf::Audit& audit = *leaf.audit;
-  audit.until = std::max(audit.until, m);
   if (audit.asked.empty()) {
     const std::string list = KeyBuilder(bucket_, Table::delivery).add(leaf.no);
     reader.scan(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(audit.next), store::after_prefix(list),
@@ -275,9 +275,24 @@ bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vec
                   return audit.asked.size() < limits::check_ids_max;
                 });
   }
+  if (audit.asked.empty()) {
+    Followers(bucket_, leaf.no, reader).visit(audit.follower, [&](EntityNo follower) {
+      const std::string list = KeyBuilder(bucket_, Table::backfill).add(follower).add(leaf.no);
+      reader.scan(list, store::after_prefix(list), [&](std::string_view, std::string_view value) {
+        audit.asked.emplace(store::decode_ref(value).id, Position());
+        return true;
+      });
+      audit.follower = follower;
+      return audit.asked.empty();
+    });
+  }
   std::map<BucketId, std::vector<MessageId>> by_bucket;
   for (const auto& [id, position] : audit.asked) by_bucket[id.bucket()].push_back(id);
-  for (auto& [to, ids] : by_bucket) packets.push_back(wire::Check{bucket_, to, leaf.reflector, leaf.generation, std::move(ids)});
+  for (auto& [to, ids] : by_bucket)  // those of one follow may be more than go at once
+    for (size_t i = 0; i < ids.size(); i += limits::check_ids_max) {
+      const auto end = ids.begin() + static_cast<ptrdiff_t>(std::min(ids.size(), i + limits::check_ids_max));
+      packets.push_back(wire::Check{bucket_, to, leaf.reflector, leaf.generation, audit.until, {ids.begin() + static_cast<ptrdiff_t>(i), end}});
+    }
   return !audit.asked.empty();
 }
 
@@ -385,13 +400,12 @@ bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveri
     const LeafNo leaf(Cursor(std::string_view(key).substr(prefix.size())).be32());
     const std::string chunks = KeyBuilder(bucket, Table::followers).add(leaf);
     reader.scan(chunks, store::after_prefix(chunks), [&](std::string_view at, std::string_view members) {
-      for (size_t i = planted("delete leaves an edge") ? 1 : 0; i < store::set_size(members); ++i) {
+      for (size_t i = 0; i < store::set_size(members) && done < deliveries_max; ++i) {
         const EntityNo follower(store::set_at(members, i));
-        writes.erase(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
-        erase_backfill(bucket, follower, leaf, reader, writes);
+        if (!planted("delete leaves an edge") || i > 0) writes.erase(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
+        done += 1 + erase_backfill(bucket, follower, leaf, reader, writes);
+        writes.remove(std::string(at), follower.value());  // the last one takes the row with it
       }
-      writes.erase(std::string(at));
-      done += store::set_size(members);
       return done < deliveries_max;
     });
     const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);

@@ -43,9 +43,10 @@ struct Leaf {
   uint32_t fetch_tries = 0;
   // The root no longer has what is below `until`: are the messages held still alive? Then it goes on there.
   struct Audit {
-    StreamNo until;
+    StreamNo until;                         // set once: what comes meanwhile stands behind it
     Position next;                          // deliveries from here on are to be asked about
-    std::map<MessageId, Position> asked;    // not answered yet
+    EntityNo follower;                      // then what came with the follows of those above this one
+    std::map<MessageId, Position> asked;    // not answered yet; the position of the delivery, or zero
   };
   std::optional<Audit> audit;
   // Where the last delivery was found by its number: the next one is mostly beside it, and a search from the

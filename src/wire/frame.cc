@@ -164,19 +164,21 @@ class ItemEncoder {
   }
 
   void operator()(const Check& c) {
-    begin(ItemKind::check, 5);
+    begin(ItemKind::check, 6);
     bucket(c.from);
     bucket(c.to);
     w.text(c.reflector);
     w.number(c.generation.packed());
+    w.number(c.until.packed());
     ids(c.ids);
   }
   void operator()(const Checked& c) {
-    begin(ItemKind::checked, 6);
+    begin(ItemKind::checked, 7);
     bucket(c.from);
     bucket(c.to);
     w.text(c.reflector);
     w.number(c.generation.packed());
+    w.number(c.until.packed());
     ids(c.live);
     ids(c.dead);
   }

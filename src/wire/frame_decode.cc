@@ -178,6 +178,7 @@ class ItemDecoder {
     c.to = in.bucket("to");
     c.reflector = in.name("reflector");
     c.generation = Position(in.number("generation", position_max));
+    c.until = StreamNo(in.number("until", position_max));
     c.ids = in.ids("ids", limits::check_ids_max);
     return c;
   }
@@ -187,6 +188,7 @@ class ItemDecoder {
     c.to = in.bucket("to");
     c.reflector = in.name("reflector");
     c.generation = Position(in.number("generation", position_max));
+    c.until = StreamNo(in.number("until", position_max));
     c.live = in.ids("live", limits::check_ids_max);
     c.dead = in.ids("dead", limits::check_ids_max);
     return c;

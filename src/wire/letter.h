@@ -162,12 +162,14 @@ struct Check {          // leaf's bucket → the messages' bucket
   BucketId from, to;
   std::string reflector;
   Position generation;
+  StreamNo until;         // where the leaf is to go on: names the round
   std::vector<MessageId> ids;  // at most limits::check_ids_max
 };
 struct Checked {        // and back: each of them, by whether it is retracted
   BucketId from, to;
   std::string reflector;
   Position generation;
+  StreamNo until;
   std::vector<MessageId> live, dead;
 };
 

@@ -211,8 +211,8 @@ TEST_CASE("lists: a reader brings what is too old to be taken out, also when not
   shelf.append(ListKind::mentions, 5);
   shelf.pass(61);
   CHECK_FALSE(shelf.lists->trim_due());
-  CHECK_FALSE(shelf.lists->touch(ListKind::topic, alice));
-  CHECK(shelf.lists->touch(ListKind::mentions, alice));
+  CHECK_FALSE(shelf.lists->touch(ListKind::topic, alice, shelf.now, shelf.reader()));
+  CHECK(shelf.lists->touch(ListKind::mentions, alice, shelf.now, shelf.reader()));
   REQUIRE(shelf.lists->trim_due());
   CHECK(shelf.trim(100) == 5);
   CHECK(shelf.stored(ListKind::mentions) == 0);

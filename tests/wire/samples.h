@@ -215,8 +215,8 @@ inline std::vector<LinkItem> sample_items() {
       Fetch{BucketId(2), BucketId(1), "alice", Position(1, 5), StreamNo(1, 2), StreamNo(1, 3)},
       Fetched{BucketId(1), BucketId(2), "alice", Position(1, 5), StreamNo(1, 1), StreamNo(1, 3), {}, StreamNo(1, 3), {first, second, nothing, forwarded, retraction, ended}},
   };
-  items.push_back(Check{BucketId(2), BucketId(1), "alice", Position(1, 5), {MessageId(1), MessageId(UINT64_MAX)}});
-  items.push_back(Checked{BucketId(1), BucketId(2), "alice", Position(1, 5), {MessageId(1)}, {MessageId(UINT64_MAX)}});
+  items.push_back(Check{BucketId(2), BucketId(1), "alice", Position(1, 5), StreamNo(1, 9), {MessageId(1), MessageId(UINT64_MAX)}});
+  items.push_back(Checked{BucketId(1), BucketId(2), "alice", Position(1, 5), StreamNo(1, 9), {MessageId(1)}, {MessageId(UINT64_MAX)}});
   for (const Letter& letter : sample_letters())
     items.push_back(ChannelLetter{BucketId(1), BucketId(2), {Position(1, 5), 2}, {Position(1, 4), 0}, letter});
   items.push_back(ChannelLetter{BucketId(1), BucketId(2), {Position(1, 6), 0}, {}, LeafLeave{"alice", Position(1, 5)}});
