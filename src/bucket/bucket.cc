@@ -306,6 +306,9 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
     leaves_.skip_to(*leaf, fetched.gone_below, effects.writes);
   }
   const bool there = apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) {
+    // A message may be parked here whose retraction was fetched: a step does not see the delivery that it would erase.
+    for (const auto& item : fetched.items)
+      if (item.kind == wire::StreamItem::Kind::retraction) applying.doomed.insert(item.ref.id);
     for (const auto& item : fetched.items)
       if (item.no == leaf->applied.next() && !applying.ended) leaves_.on_item(*leaf, item, applying);
     leaves_.drain_parked(*leaf, applying);
@@ -397,7 +400,7 @@ bool Bucket::apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Ef
     counters_.dropped_dead += known;
     return known;
   };
-  leaf::Applying applying{take, dead, reader, effects.writes, {}, {}, false};
+  leaf::Applying applying{take, dead, reader, effects.writes, {}, {}, {}, false};
   work(applying);
   delivered(applying.deliveries, reader, effects);
   forwarded(leaf, applying.deliveries, reader, effects);

@@ -220,7 +220,7 @@ void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying)
   save_applied(leaf, applying.writes);
   if (item.kind == wire::StreamItem::Kind::ended) applying.ended = true;
   if (item.kind == wire::StreamItem::Kind::retraction) applying.retractions.push_back({item.ref.id, item.target, item.hops});
-  if (item.kind != wire::StreamItem::Kind::message || applying.dead(item.ref.id)) return;
+  if (item.kind != wire::StreamItem::Kind::message || applying.doomed.contains(item.ref.id) || applying.dead(item.ref.id)) return;
   // A retraction that waits here wins already: a step does not see the delivery that it would have to erase.
   for (const auto& [no, parked] : leaf.parked)
     if (parked.kind == wire::StreamItem::Kind::retraction && parked.ref.id == item.ref.id) return;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -79,6 +80,7 @@ struct Applying {
   const std::function<bool(MessageId)>& dead;   // retracted here before
   const store::Reader& reader;
   store::Writes& writes;
+  std::set<MessageId> doomed;                   // their retractions come in this step
   std::vector<Delivery> deliveries;
   std::vector<Retracted> retractions;
   bool ended = false;                           // the entity was deleted

@@ -50,7 +50,7 @@ class Desk {
     step([&](store::Writes& writes) {
       const std::function<Position()> take = [this] { return position = position.next(); };
       const std::function<bool(MessageId)> is_dead = [&](MessageId id) { return dead.contains(id); };
-      leaf::Applying applying{take, is_dead, *store, writes, {}, {}, false};
+      leaf::Applying applying{take, is_dead, *store, writes, {}, {}, {}, false};
       taken = leaves.on_item(leaf, item, applying);
       deliveries = applying.deliveries;
       retractions = applying.retractions;
