@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -102,6 +103,19 @@ class Desk {
     for (const auto& child : route.children) push(letter, child, not_taken_);
   }
 
+  // What is on its way down the trees does not arrive, and the roots hear so.
+  void lose_pushes() {
+    for (const auto& letter : std::exchange(pushes, {})) {
+      std::vector<BucketId> leaves;
+      const auto walk = [&](const auto& self, const wire::Route& route) -> void {
+        leaves.insert(leaves.end(), route.leaves.begin(), route.leaves.end());
+        for (const auto& child : route.children) self(self, child);
+      };
+      walk(walk, letter.route);
+      feed(letter.root, Pushed{letter.root, letter.reflector, letter.item.no, leaves});
+    }
+  }
+
   std::optional<wire::Reply> follow(std::string f, std::string a) {
     auto reply = ask(f, wire::Follow{{{f, a}}, false, 1000});
     if (auto later = run()) reply = later;
@@ -175,6 +189,7 @@ class Desk {
     return n;
   }
   uint64_t references(BodyRef ref) const { return store_->body_references(ref); }
+  uint64_t bodies_kept() const { return store_->status().bodies; }
   BodyRef ref_of(MessageId id) {
     const auto reply = feed(id.bucket(), bucket::Ask{++asks_, id.bucket(), wire::Get{id}, now.instant + Duration::of_s(10)});
     REQUIRE(reply);

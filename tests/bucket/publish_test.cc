@@ -401,3 +401,27 @@ TEST_CASE("publish: a leaf that was away longer than the stream is kept asks whi
   }
   CHECK(desk.counters().checked_dead == 100);
 }
+
+TEST_CASE("publish: a retraction that a bucket learns another way goes on into what it forwards, whatever streams forgot") {
+  map::FabricSettings settings = Desk::small();
+  settings.stream_retention = 1;
+  Desk desk(settings);
+  const std::string neighbour = desk.name_in(desk.bucket_id("team"), 0), fan = desk.name_away({"team", "alice"});
+  desk.follow(fan, "team");
+  desk.done<wire::ForwardingResult>("team", wire::Forwarding{"alice", "team", false});
+  wire::Message m = said("alice", "one");
+  m.mentions = {neighbour};
+  const MessageId id = desk.publish(m);
+  desk.run();
+  desk.publish("alice", "two");
+  desk.run();
+  CHECK(desk.bodies(fan) == "two one ");
+  desk.ask("alice", wire::Retract{"alice", id});
+  desk.lose_pushes();
+  desk.publish("alice", "three");  // alice's stream forgets the retraction
+  desk.lose_pushes();
+  desk.run();
+  desk.pass(Duration::of_s(10));
+  CHECK(desk.bodies(neighbour, Timeline::mentions).empty());
+  CHECK(desk.bodies(fan) == "three two ");
+}
