@@ -28,12 +28,12 @@ std::vector<Seen> Checker::check_page(wire::Timeline timeline, Entity entity, co
   for (const Seen& seen : list) {
     const Publish& p = *seen.publish;
     if (timeline == wire::Timeline::sent && model_.gone_at(p) < sent)
-      throw Violation("what is retracted is not found", where + " has " + p.body);
+      throw Violation("what is retracted is not found", where + " has " + model_.describe(p));
     if (timeline == wire::Timeline::home) {
       if (const std::string rule = ways_.home_forbids(entity, p, sent); !rule.empty())
-        throw Violation(rule, where + " has " + p.body);
+        throw Violation(rule, where + " has " + model_.describe(p));
     } else if (!belongs(timeline, entity, p)) {
-      throw Violation("a list has what is meant for it", where + " has " + p.body);
+      throw Violation("a list has what is meant for it", where + " has " + model_.describe(p));
     }
   }
   return list;
@@ -47,7 +47,7 @@ Seen Checker::check_entry(const wire::Entry& entry, const std::string& where) co
   check_fields(publish, *message, where);
   if (publish.impossible()) throw Violation("what was refused does not happen", where + ": " + publish.body);
   if (model_.id_sure(publish) && publish.id != message->id) throw Violation("a message keeps its id", where + ": " + publish.body);
-  if (model_.gone_long(publish)) throw Violation("a retracted message is nowhere", where + " has " + publish.body);
+  if (model_.gone_long(publish)) throw Violation("a retracted message is nowhere", where + " has " + model_.describe(publish));
   return {entry.position, message->id, &publish};
 }
 
@@ -58,9 +58,8 @@ void Checker::check_fields(const Publish& publish, const wire::MessageView& mess
   };
   const MessageId parent = publish.parent == nothing ? MessageId() : model_.publish(publish.parent).id;
   if (model_.name(publish.author) != message.author) throw Violation("a message keeps its author", where + ": " + publish.body);
-  if (message.reply_to != parent || !same(publish.mentions, message.mentions) || !same(publish.topics, message.topics) ||
-      !same(publish.to, message.to))
-    throw Violation("a message keeps its fields", where + ": " + publish.body);
+  if (message.reply_to != parent || !same(publish.mentions, message.mentions) || !same(publish.topics, message.topics))
+    throw Violation("a message keeps its fields", where + ": " + publish.body);  // (an entry does not show `to`)
 }
 
 // Each author's messages, as far as all of them come by one way.
@@ -81,7 +80,7 @@ void Checker::check_order(const std::vector<Seen>& list, bool ascending, wire::T
     }
     if (!by_one_way(*seen.publish)) continue;
     MessageId& id = last[seen.publish->author];
-    if (seen.id <= id) throw Violation("each stream is in order", where + ": " + seen.publish->body);
+    if (seen.id <= id) throw Violation("each stream is in order", where + ": " + model_.describe(*seen.publish));
     id = seen.id;
   }
 }
@@ -89,7 +88,7 @@ void Checker::check_order(const std::vector<Seen>& list, bool ascending, wire::T
 void Checker::check_once(const std::vector<Seen>& list, const std::string& where) const {
   std::set<const Publish*> found;
   for (const Seen& seen : list)
-    if (!found.insert(seen.publish).second) throw Violation("nothing is doubled", where + ": " + seen.publish->body);
+    if (!found.insert(seen.publish).second) throw Violation("nothing is doubled", where + ": " + model_.describe(*seen.publish));
 }
 
 bool Checker::belongs(wire::Timeline timeline, Entity entity, const Publish& p) const {
@@ -154,7 +153,14 @@ void Checker::check_tree(Entity author, const wire::TreeResult& tree, uint64_t f
     if (tree.reflectors[i].kind != "leaf" && children[static_cast<uint32_t>(i)] != tree.reflectors[i].children)
       throw Violation(rule, name + ": a reflector's children do not add up");
   std::sort(leaves.begin(), leaves.end());
-  if (leaves != buckets) throw Violation("a tree has a leaf where there are followers, and only there", name);
+  // A stream that was forwarded has leaves there too: for the retractions of what came through, also afterwards.
+  for (const BucketId leaf : leaves) {
+    const auto forwards_there = [&](const auto& f) { return f.first.first == author && model_.bucket(f.first.second) == leaf; };
+    const auto& all = model_.forwards();
+    if (!std::binary_search(buckets.begin(), buckets.end(), leaf) && std::none_of(all.begin(), all.end(), forwards_there))
+      throw Violation("a tree has a leaf where there are followers, and only there", name);
+  }
+  if (!std::includes(leaves.begin(), leaves.end(), buckets.begin(), buckets.end())) throw Violation("a tree has a leaf where there are followers, and only there", name);
   if (below != followers) throw Violation(rule, name + ": the leaves' followers do not add up");
 }
 

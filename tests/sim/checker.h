@@ -36,6 +36,7 @@ class Checker {
   Seen check_entry(const wire::Entry& entry, const std::string& where) const;
   // Can the same message come to an entity's home again, because a way that brought it was lost?
   bool several_ways(Entity follower, const Publish& p) const { return ways_.several(follower, p); }
+  bool maybe_backfilled(Entity follower, const Publish& p) const { return ways_.maybe_backfilled(follower, p); }
   std::string home_forbids(Entity follower, const Publish& p, Instant sent) const { return ways_.home_forbids(follower, p, sent); }
 
   bool belongs(wire::Timeline timeline, Entity entity, const Publish& p) const;  // not for home
@@ -54,6 +55,7 @@ class Checker {
   // `list`: what stands above the marker.
   void check_unread(wire::Timeline timeline, Entity entity, const std::vector<Seen>& above, uint64_t unread) const;
   void check_names(const char* rule, const std::vector<std::string>& names, uint64_t count, Entity entity, bool followers) const;
+  // `buckets`: of the followers, ascending.
   void check_tree(Entity author, const wire::TreeResult& tree, uint64_t followers, const std::vector<BucketId>& buckets) const;
 
  private:

@@ -37,7 +37,7 @@ void Checker::check_sent(Entity author, const std::vector<Seen>& list, Instant n
     if (p.author != author) continue;
     const Sure gone = model_.gone(p);
     const bool is_found = found.contains(&p);
-    if (is_found && gone == Sure::yes) throw Violation("a retracted message is nowhere", "sent of " + model_.name(author) + " has " + p.body);
+    if (is_found && gone == Sure::yes) throw Violation("a retracted message is nowhere", "sent of " + model_.name(author) + " has " + model_.describe(p));
     in_sent_[p.number] = is_found;
     if (is_found) there_[p.number] = Sure::yes;
     else if (gone == Sure::yes || p.impossible()) there_[p.number] = Sure::no;
@@ -49,7 +49,7 @@ void Checker::check_sent(Entity author, const std::vector<Seen>& list, Instant n
   Instant acked_first = Instant::never();
   for (const Seen& seen : list) {
     if (seen.publish->first_sent > acked_first)
-      throw Violation("sent is in the order of publishing", model_.name(author) + ": " + seen.publish->body);
+      throw Violation("sent is in the order of publishing", model_.name(author) + ": " + model_.describe(*seen.publish));
     if (model_.id_sure(*seen.publish)) acked_first = std::min(acked_first, seen.publish->acked_at);
   }
 }
@@ -67,7 +67,7 @@ void Checker::check_list(wire::Timeline timeline, Entity entity, const std::vect
   for (const Seen& seen : list)
     if (there_[seen.publish->number] == Sure::no)
       throw Violation("a retracted message is nowhere", std::string(wire::timeline_name(timeline)) + " of " + model_.name(entity) +
-                                                            " has " + seen.publish->body);
+                                                            " has " + model_.describe(*seen.publish));
   check_kept(timeline, entity, list, now);
 }
 
@@ -102,7 +102,7 @@ void Checker::check_kept(wire::Timeline timeline, Entity entity, const std::vect
                       (oldest_of_author == oldest.end() || p.id < oldest_of_author->second || timeline != wire::Timeline::sent);
     const bool aged = kept.least.age_s > 0 &&
                       p.first_sent + Duration::of_s(static_cast<int64_t>(kept.least.age_s)) < now + clocks_differ;
-    if (!full && !aged) throw Violation("nothing acknowledged is lost", where + " lacks " + p.body);
+    if (!full && !aged) throw Violation("nothing acknowledged is lost", where + " lacks " + model_.describe(p));
   }
   if (!kept.sure) return;
   if (kept.now.count > 0 && list.size() > kept.now.count)
@@ -110,7 +110,7 @@ void Checker::check_kept(wire::Timeline timeline, Entity entity, const std::vect
   for (const Seen& seen : list)
     if (kept.now.age_s > 0 && seen.publish->acked() &&
         seen.publish->acked_at + Duration::of_s(static_cast<int64_t>(kept.now.age_s)) + clocks_differ < now)
-      throw Violation("a list keeps what its retention says", where + " has " + seen.publish->body);
+      throw Violation("a list keeps what its retention says", where + " has " + model_.describe(*seen.publish));
 }
 
 // ---- home
@@ -120,13 +120,13 @@ void Checker::check_home(Entity follower, const std::vector<Seen>& list, bool tr
   const std::string who = "home of " + model_.name(follower);
   if (list.size() > capacity) throw Violation("a home has at most `capacity` entries", model_.name(follower));
   for (const Seen& seen : list)
-    if (there_[seen.publish->number] == Sure::no) throw Violation("a retracted message is nowhere", who + " has " + seen.publish->body);
+    if (there_[seen.publish->number] == Sure::no) throw Violation("a retracted message is nowhere", who + " has " + model_.describe(*seen.publish));
   const auto found = publishes_of(list);
   std::vector<Entity> ways;
   for (const Publish& p : model_.publishes()) {
     if (there_[p.number] != Sure::yes || found.contains(&p)) continue;
     if (!ways_.must_have(follower, p, enters_[p.number], ways) && !must_backfill(follower, p)) continue;
-    if (!home_excuses(follower, p, ways, list, truncated)) throw Violation("nothing acknowledged is lost", who + " lacks " + p.body);
+    if (!home_excuses(follower, p, ways, list, truncated)) throw Violation("nothing acknowledged is lost", who + " lacks " + model_.describe(p));
   }
 }
 
@@ -171,15 +171,15 @@ bool Checker::forgotten(const Publish& p, Entity stream) const {
   return newer >= scenario_.settings.stream_retention;
 }
 
-// Is it among the newest that a follow asked for, whatever was published at the same time?
+// Is it among the newest that a follow asked for, whatever was published until the root heard of it?
 bool Checker::must_backfill(Entity follower, const Publish& p) const {
   const Pair& pair = model_.pair(follower, p.author);
   if (pair.state != Pair::State::yes || !pair.backfill_sure || p.acked_at >= pair.backfill_asked) return false;
   if (pair.backfill >= scenario_.settings.stream_retention || model_.kept(p.author, wire::Timeline::sent).least != Retention()) return false;
   uint64_t newer = 0;
   for (const Publish& other : model_.publishes())
-    newer += other.author == p.author && !other.impossible() && other.first_sent < pair.active_at &&
-             (!other.acked() || other.id > p.id);
+    newer += !other.impossible() && other.first_round <= pair.since_round &&
+             (other.names(wire::Timeline::topic, p.author) || (other.author == p.author && (!other.acked() || other.id > p.id)));
   return newer < pair.backfill && !forgotten(p, p.author);
 }
 
@@ -212,10 +212,7 @@ void Checker::check_unread(wire::Timeline timeline, Entity entity, const std::ve
     bool may_be = false, is = false;  // brought by a backfill
     if (timeline == wire::Timeline::home) {
       const Pair& own = model_.pair(entity, p.author);
-      for (const Entity stream : may_enter_[p.number]) {
-        const Pair& pair = model_.pair(entity, stream);
-        may_be |= pair.backfill > 0 && p.first_sent < pair.active_at;
-      }
+      may_be = ways_.maybe_backfilled(entity, p);
       is = own.backfill > 0 && own.state == Pair::State::yes && p.last_round < own.since_round && !p.direct_to(entity) &&
            may_enter_[p.number].size() == 1;
     }
@@ -225,7 +222,8 @@ void Checker::check_unread(wire::Timeline timeline, Entity entity, const std::ve
   if (unread < least || unread > most)
     throw Violation("unread counts what stands above the marker",
                     std::string(wire::timeline_name(timeline)) + " of " + model_.name(entity) + ": " + std::to_string(unread) +
-                        ", but there are " + std::to_string(least) + (most > least ? " to " + std::to_string(most) : ""));
+                        ", but there are " + std::to_string(least) + (most > least ? " to " + std::to_string(most) : "") +
+                        (above.empty() ? "" : ", the newest " + model_.describe(*above.front().publish)));
 }
 
 }  // namespace canopy::sim

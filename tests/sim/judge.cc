@@ -115,7 +115,8 @@ void Simulation::judge_lists(Entity entity) {
 
 // Of some messages that were replied to.
 void Simulation::judge_threads(Entity author, const std::vector<Seen>& replies) {
-  if (model_.kept(author, wire::Timeline::replies).least.age_s > 0) return;  // it goes on meanwhile
+  for (const auto timeline : {wire::Timeline::sent, wire::Timeline::replies})
+    if (model_.kept(author, timeline).least.age_s > 0) return;  // it goes on meanwhile
   std::set<size_t> parents;
   for (const Seen& seen : replies)
     if (model_.id_sure(model_.publish(seen.publish->parent)) && random_.chance(40)) parents.insert(seen.publish->parent);
@@ -166,7 +167,9 @@ void Simulation::judge_markers() {
     const auto list = read_all(timeline, entity, truncated);
     if (list.empty()) continue;
     const Position position = list[random_.below(list.size())].position;
+    model_.begin_mark(key);
     const wire::Reply reply = ask(wire::Mark{model_.name(entity), timeline, position, consumer});
+    model_.end_mark(key, Ended::done, position);
     std::vector<Seen> above;
     for (const Seen& seen : list)
       if (seen.position > position) above.push_back(seen);
@@ -235,7 +238,8 @@ void Simulation::judge_stores(bool nobody_follows) const {
   for (const auto& machine : machines_)
     for (uint32_t shard = 0; shard < scenario_.shards; ++shard) {
       audit_bodies(machine->store(shard), scenario_.settings.bucket_count);
-      if (nobody_follows) audit_nobody_follows(machine->store(shard), scenario_.settings.bucket_count);
+      audit_places(machine->store(shard), scenario_.settings.bucket_count);
+      if (nobody_follows) audit_nobody_follows(machine->store(shard), scenario_.settings.bucket_count, scenario_.features.forward);
     }
 }
 

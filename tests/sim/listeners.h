@@ -63,7 +63,8 @@ class Feeds {
     bool based = false;                  // a frame of this subscription came
     Position last;
     Instant last_at;
-    std::set<MessageId> seen, retracted;
+    std::map<MessageId, Instant> seen;
+    std::set<MessageId> retracted;
   };
   struct Head {
     Position position, prev;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "sim/network.h"
+#include "store/keys.h"
 
 namespace canopy::sim {
 namespace {
@@ -16,6 +17,16 @@ std::string boot_name(Random& random) {
   put_be64(id, random.next());
   put_be64(id, random.next());
   return id;
+}
+
+bool has_rows(const store::Store& store, BucketId bucket, store::Table table) {
+  const std::string prefix = store::KeyBuilder(bucket, table);
+  bool found = false;
+  store.scan(prefix, store::after_prefix(prefix), [&](std::string_view, std::string_view) {
+    found = true;
+    return false;
+  });
+  return found;
 }
 
 }  // namespace
@@ -288,12 +299,15 @@ std::string Machine::not_drained() const {
   for (const auto& s : sides_)
     if (!s->inbox.empty() || s->shard->queued() > 0) return where + " has a full inbox";
   for (uint32_t i = 0; i < scenario_.settings.bucket_count; ++i) {
-    const auto* bucket = find(BucketId(static_cast<uint16_t>(i)));
+    const BucketId bucket_id(static_cast<uint16_t>(i));
+    const auto* bucket = find(bucket_id);
     if (!bucket) continue;
     const std::string which = where + " bucket " + std::to_string(i);
     if (bucket->pending_roots() > 0) return which + " has pending roots";
     if (bucket->letters_waiting() > 0) return which + " has letters waiting";
     if (bucket->waiting() > 0) return which + " has requests waiting";
+    if (has_rows(*store_of(bucket_id), bucket_id, store::Table::ending)) return which + " has a deletion that goes on";
+    if (has_rows(*store_of(bucket_id), bucket_id, store::Table::retired)) return which + " has deliveries to erase";
   }
   return "";
 }

@@ -73,6 +73,20 @@ const Publish& Model::by_body(std::string_view body) const {
   return publishes_[at->second];
 }
 
+std::string Model::describe(const Publish& p) const {
+  const auto seconds = [](Instant at) { return at == Instant::never() ? "never" : std::to_string(static_cast<double>(at.us) / 1e6); };
+  std::string text = "m" + std::to_string(p.number) + " of " + names_[p.author] + " (id " + std::to_string(p.id.packed()) + ", sent " +
+                     seconds(p.first_sent) + ", acknowledged " + seconds(p.acked_at);
+  const auto all = [&](const char* what, const std::vector<Named>& names) {
+    for (const Named& n : names) text += std::string(", ") + what + " " + n.name;
+  };
+  all("mentions", p.mentions), all("topic", p.topics), all("to", p.to);
+  if (p.parent != nothing) text += ", replies to m" + std::to_string(p.parent);
+  if (p.retract_sent != Instant::never()) text += ", retracted " + seconds(p.retract_sent) + " " + seconds(p.retracted_at);
+  if (p.unknown) text += ", of unknown outcome";
+  return text + ")";
+}
+
 const Pair& Model::pair(Entity follower, Entity author) const {
   static const Pair none;
   const auto at = pairs_.find({follower, author});
@@ -130,11 +144,10 @@ void Model::end_follow(Entity follower, Entity author, Ended ended, bool active,
   if (active) p.active_at = std::min(p.active_at, now);
 }
 
-void Model::begin_unfollow(Entity follower, Entity author, Instant now) {
+void Model::begin_unfollow(Entity follower, Entity author) {
   Pair& p = pair(follower, author);
   ASSERT(!p.busy);
   p.busy = true;
-  moved_[follower] = std::max(moved_[follower], now);
 }
 
 void Model::end_unfollow(Entity follower, Entity author, Ended ended, const bool* removed, Instant sent, Instant now) {
@@ -157,6 +170,8 @@ void Model::end_unfollow(Entity follower, Entity author, Ended ended, const bool
 }
 
 Instant Model::moved_at(Entity entity) const {
+  for (auto it = pairs_.lower_bound({entity, 0}); it != pairs_.end() && it->first.first == entity; ++it)
+    if (it->second.busy) return Instant::never();
   const auto at = moved_.find(entity);
   return at == moved_.end() ? Instant() : at->second;
 }

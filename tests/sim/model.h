@@ -122,6 +122,7 @@ class Model {
   const Publish& publish(size_t i) const { return publishes_[i]; }
   const std::deque<Publish>& publishes() const { return publishes_; }
   const Publish& by_body(std::string_view body) const;
+  std::string describe(const Publish& p) const;
   bool id_sure(const Publish& p) const { return p.acked() && !(p.unknown && deleted(p) != Sure::no); }
 
   Pair& pair(Entity follower, Entity author) { return pairs_[{follower, author}]; }
@@ -131,7 +132,7 @@ class Model {
   bool may_unfollow(const Pair& pair, Instant now) const { return !pair.busy && pair.late_follow_until < now; }
   void begin_follow(Entity follower, Entity author, Instant now, uint32_t backfill = 0, bool by_alias = false);
   void end_follow(Entity follower, Entity author, Ended ended, bool active, Instant sent, Instant now);
-  void begin_unfollow(Entity follower, Entity author, Instant now);
+  void begin_unfollow(Entity follower, Entity author);
   // `removed`: what the answer said, with Ended::done.
   void end_unfollow(Entity follower, Entity author, Ended ended, const bool* removed, Instant sent, Instant now);
   // When an entry of the home of `entity` may last have got another position, or come in at an old one.

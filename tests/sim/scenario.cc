@@ -58,6 +58,7 @@ void choose_graph(Random& random, Scenario& s) {
   const uint32_t max_hops = random.chance(35) ? between(random, 1, 4) : 16;
   if (plain) f = {};
   if (f.forward) s.settings.max_hops = max_hops;
+  if (!short_streams && (f.retract || f.erase || f.forward)) s.settings.stream_retention = 10'000;
   if (!f.retention) return;
   const auto bound = [&](Retention& retention) {
     if (random.chance(50)) retention.count = between(random, 3, 25);

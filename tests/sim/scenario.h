@@ -25,7 +25,10 @@ struct Features {
 };
 
 // What the program can do so far.
-constexpr Features supported{};
+constexpr Features supported{.lists = true, .retract = true, .thread = true, .mark = true, .backfill = true, .retention = true,
+                             .forward = true, .alias = true, .erase = true};
+// Retractions that fall out of a short stream list are not made up for, and loops of forwards are longer than its memory.
+constexpr bool short_streams = true;
 
 struct Scenario {
   uint64_t seed = 0;

@@ -17,7 +17,7 @@ constexpr Duration settle_time = Duration::of_s(4);
 Simulation::Simulation(const Scenario& scenario, std::FILE* live_trace)
     : scenario_(scenario), random_(scenario.seed ^ 0x5eed),
       network_(schedule_, trace_, random_.next(), [this](size_t to, const std::string& bytes) { machines_[to]->on_link(bytes); }),
-      model_(scenario.entities, scenario.features.lists ? scenario.topics : 0, scenario.features.alias ? 8 : 0,
+      model_(scenario.entities, scenario.features.any() ? scenario.topics : 0, scenario.features.alias ? 8 : 0,
              scenario.settings.bucket_count),
       checker_(scenario_, model_), clients_(schedule_, trace_, random_.next()),
       workload_(scenario_, schedule_, machines_, clients_, model_, checker_, random_.next()),

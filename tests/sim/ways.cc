@@ -81,6 +81,14 @@ bool Ways::several(Entity follower, const Publish& p) const {
          model_.pair(follower, p.author).backfill > 0;
 }
 
+bool Ways::maybe_backfilled(Entity follower, const Publish& p) const {
+  const auto streams = may_enter(p);
+  return std::any_of(streams.begin(), streams.end(), [&](Entity stream) {
+    const Pair& pair = model_.pair(follower, stream);
+    return pair.backfill > 0 && p.first_sent < pair.active_at;
+  });
+}
+
 bool Ways::must_have(Entity follower, const Publish& p, const std::set<Entity>& streams, std::vector<Entity>& ways) const {
   ways.clear();
   for (const Entity stream : streams) {

@@ -26,6 +26,8 @@ class Ways {
   std::string home_forbids(Entity follower, const Publish& p, Instant sent) const;
   // Can it come into this home by more than one way, or at a position of the past?
   bool several(Entity follower, const Publish& p) const;
+  // May a backfill have brought it, to a position of the past?
+  bool maybe_backfilled(Entity follower, const Publish& p) const;
   // Must a follow, or `to`, have brought it? `streams`: of must_enter(); `ways`: those that did.
   bool must_have(Entity follower, const Publish& p, const std::set<Entity>& streams, std::vector<Entity>& ways) const;
 

@@ -184,7 +184,7 @@ void Workload::unfollow(Entity follower, Entity author, std::function<void()> th
   if (!model_.may_unfollow(model_.pair(follower, author), schedule_.now())) return;
   wire::Unfollow request;
   request.pairs.push_back({name_of(follower), model_.name(author)});
-  model_.begin_unfollow(follower, author, schedule_.now());
+  model_.begin_unfollow(follower, author);
   clients_.note("unfollow", follower, author);
   clients_.ask(any_machine(), std::move(request), [this, follower, author, then, sent = schedule_.now()](const Outcome& outcome) {
     bool removed = false;
@@ -201,7 +201,7 @@ void Workload::unfollow_batch(const std::vector<std::pair<Entity, Entity>>& want
   std::vector<std::pair<Entity, Entity>> pairs;
   for (const auto& pair : wanted) {
     if (!model_.may_unfollow(model_.pair(pair.first, pair.second), schedule_.now())) continue;
-    model_.begin_unfollow(pair.first, pair.second, schedule_.now());
+    model_.begin_unfollow(pair.first, pair.second);
     clients_.note("unfollow of a batch", pair.first, pair.second);
     pairs.push_back(pair);
     request.pairs.push_back({model_.name(pair.first), model_.name(pair.second)});
