@@ -18,6 +18,7 @@ constexpr size_t delivery_record_bytes = 64;     // key, value and what the stor
 constexpr size_t newest_kept = 16;               // of each leaf, below the horizon too
 constexpr size_t erase_slice = 1'000;            // deliveries erased in one step
 constexpr Duration erase_wait = Duration::of_ms(20);  // between slices, so that batches go on
+constexpr Duration others_wait = Duration::of_ms(500);
 constexpr size_t deliveries_per_save = 1'024;
 constexpr size_t lists_per_slice = 50;           // looked at
 
@@ -75,7 +76,7 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
   endings_.clear();
   const std::string endings = KeyBuilder(id_, Table::ending);
   reader.scan(endings, store::after_prefix(endings), [&](std::string_view key, std::string_view) {
-    endings_.emplace(Cursor(key.substr(endings.size())).be32(), Ending());
+    endings_.emplace(Cursor(key.substr(endings.size())).be32(), Ending());  // also by the rows of leaves that wait
     return true;
   });
   markers_ = false;
@@ -232,16 +233,32 @@ void Bucket::on_letter_body(const wire::LeafJoin& join, BucketId from, Position 
   if (const std::string* entity = alias_target(join.reflector))
     return send_letter(from, wire::Redirect{join.reflector, join.generation, *entity}, position, now, effects);
   const EntityNo entity = entities_.obtain(join.reflector, record_, reader, effects.writes);
-  if (const auto it = endings_.find(entity); it != endings_.end()) it->second.told = false;  // this leaf has to hear of the end as well
-  const wire::Welcome welcome =
-      roots_.on_join(entity, join.reflector, from, join, newest_message(entity, reader), reader, effects.writes);
-  send_letter(from, welcome, position, now, effects);
+  if (ending(entity)) {  // it follows whoever has the name afterwards, and is welcomed then
+    std::string generation;
+    put_be64(generation, join.generation.packed());
+    effects.writes.put(KeyBuilder(id_, Table::ending).add(entity).add(from), generation);
+    return;
+  }
+  welcome(entity, join, from, position, now, reader, effects);
   entity_created(entity, join.reflector);
 }
 
 void Bucket::on_letter_body(const wire::LeafLeave& leave, BucketId from, const store::Reader& reader, Effects& effects) {
-  if (const auto entity = entities_.find(leave.reflector, reader))
-    roots_.on_leave(*entity, leave.reflector, from, reader, effects.writes);
+  const auto entity = entities_.find(leave.reflector, reader);
+  if (!entity) return;
+  if (ending(*entity)) {
+    work_at_ = Instant();
+    const std::string waiting = KeyBuilder(id_, Table::ending).add(*entity).add(from);
+    if (reader.get(waiting)) return effects.writes.erase(waiting);
+  }
+  roots_.on_leave(*entity, leave.reflector, from, reader, effects.writes);
+}
+
+// Welcomes a leaf.
+void Bucket::welcome(EntityNo entity, const wire::LeafJoin& join, BucketId from, Position position, Now now,
+                     const store::Reader& reader, Effects& effects) {
+  send_letter(from, roots_.on_join(entity, join.reflector, from, join, newest_message(entity, reader), reader, effects.writes),
+              position, now, effects);
 }
 
 void Bucket::on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader,
@@ -513,8 +530,10 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   send_all(std::move(packets), effects);
   beats(now, reader, effects);
   if (work_at_ <= now.instant) {
+    const size_t before = effects.writes.size();
     work(now, reader, effects);
-    work_at_ = work_left() ? now.instant + erase_wait : Instant::never();
+    const bool waits = effects.writes.size() == before;  // a deletion, for other buckets
+    work_at_ = work_left() ? now.instant + (waits ? others_wait : erase_wait) : Instant::never();
   }
   if (sweep_at_ <= now.instant) {
     timelines_.drop_unused(now, [this](EntityNo entity) { return tailed_home(entity); });

@@ -123,6 +123,7 @@ class Bucket {
   void on_packet(const wire::Have& have, Now now, const store::Reader& reader);
   void on_packet(const wire::Fetch& fetch, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::Fetched& fetched, Now now, const store::Reader& reader, Effects& effects);
+  void welcome(EntityNo entity, const wire::LeafJoin& join, BucketId from, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::Check& check, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::Checked& checked, Now now, const store::Reader& reader, Effects& effects);
   void go_on(leaf::Leaf& leaf, BucketId root, Now now, Effects& effects);

@@ -116,16 +116,18 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
 void Channels::send_more(BucketId to, Outbox& outbox, Now now, const store::Reader& reader,
                          std::vector<wire::Packet>& packets) {
   const std::string prefix = KeyBuilder(bucket_, Table::outbox).add(to);
+  size_t bytes = 0;
   if (outbox.in_flight < outbox.waiting) {
     const LetterNo behind{outbox.sent.position, outbox.sent.index + 1};
     reader.scan(KeyBuilder(bucket_, Table::outbox).add(to).add(behind), store::after_prefix(prefix),
                 [&](std::string_view key, std::string_view value) {
-                  if (outbox.in_flight >= limits::letters_in_flight_max) return false;
+                  if (outbox.in_flight >= limits::letters_in_flight_max || bytes > limits::fetch_window_bytes) return false;
                   Cursor number(key.substr(prefix.size())), in(value);
                   wire::ChannelLetter letter{bucket_, to, decode_number(number), decode_number(in), decode_letter(value)};
                   if (const auto body = wire::body_of(letter.letter); body.message) {
                     *body.message = reader.body(body.ref);
                     ASSERT(*body.message);
+                    bytes += (*body.message)->size();
                   }
                   outbox.sent = letter.number;
                   ++outbox.in_flight;

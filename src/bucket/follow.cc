@@ -17,6 +17,7 @@ using store::PlaceKind;
 using store::Table;
 
 constexpr Duration forward_wait = Duration::of_s(1);
+constexpr size_t backfill_bytes_max = 4u << 20;  // that one follow brings; the newest go first
 
 Error way_is_full(std::string_view field) {
   return {Code::busy, std::string(field) + ": the way to its bucket is full", 1000};
@@ -201,12 +202,23 @@ void Bucket::on_letter_body(const wire::BackfillAsk& ask, Position position, Now
   std::set<MessageId> ids;
   std::erase_if(newest, [&](const ListEntry& entry) { return !ids.insert(entry.ref.id).second; });
   if (newest.size() > ask.count) newest.resize(ask.count);
+  std::vector<Blob> messages;
+  for (size_t bytes = 0; messages.size() < newest.size();) {
+    Blob message = reader.body(newest[messages.size()].ref);
+    bytes += message->size();
+    if (bytes > backfill_bytes_max && !messages.empty()) {
+      ++counters_.backfills_cut;
+      newest.resize(messages.size());
+      break;
+    }
+    messages.push_back(std::move(message));
+  }
   for (size_t i = newest.size(); i > 0; --i) {
     const ListEntry& entry = newest[i - 1];
     StreamNo no;
     if (const auto own = own_message(entry.ref.id, reader); own && own->author == *entity) no = own->no;
     else if (const auto at = store::find_place(id_, entry.ref.id, PlaceKind::stream, entity->value(), reader)) no = StreamNo(*at);
-    send_letter(to, wire::Backfill{ask.reflector, ask.follower, ask.since, static_cast<uint32_t>(i), no, entry.ref, reader.body(entry.ref)},
+    send_letter(to, wire::Backfill{ask.reflector, ask.follower, ask.since, static_cast<uint32_t>(i), no, entry.ref, messages[i - 1]},
                 position, now, effects);
   }
 }
@@ -264,6 +276,9 @@ void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, c
       edge->off = true;
       effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf->no).add(edge->to), encode_forward(*edge));
     }
+    if (!edge)
+      return answer(Error{Code::not_found, "from: nothing of \"" + request.from + "\" is forwarded to \"" + request.to +
+                                           "\" by this name: it must be one that FORWARD was given, or the first name", 0});
     return answer(wire::ForwardingResult{wire::FollowState::active, true});
   }
   if (edge && !edge->off && edge->active) return answer(wire::ForwardingResult{wire::FollowState::active, false});
@@ -351,6 +366,7 @@ void Bucket::on_letter_body(const wire::Redirect& redirect, Position position, N
     send_letter(root, wire::LeafJoin{redirect.entity, position}, position, now, effects);
   } else {
     merge(*old, *leaf, edges, reader, effects);
+    position = take_position();
   }
   for (const leaf::ForwardEdge& forward : leaf->forwards)
     if (!forward.active) send_letter(root, wire::Share{redirect.entity, entities_.name_of(forward.to, reader)}, position, now, effects);
@@ -373,9 +389,15 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
     drop_home(follower);
     const std::string key = KeyBuilder(id_, Table::edge).add(follower).add(leaf.no);
     if (reader.get(key)) continue;
-    effects.writes.put(key, edge);
+    // It was pending until now: what the leaf had meanwhile stands below what this follower may have read.
+    Cursor in(edge);
+    in.be64();
+    const uint32_t backfill = in.left() > 0 ? in.be32() : 0;
+    position_ = Position(position_.packed() + backfill);
+    std::string begins = encode_edge(take_position(), backfill);
+    effects.writes.put(key, begins);
     fresh.push_back(follower);
-    moved_edges.emplace_back(follower, std::move(edge));
+    moved_edges.emplace_back(follower, std::move(begins));
   }
   edges = std::move(moved_edges);
   leaf::Followers(id_, leaf.no, reader).insert_all(fresh, effects.writes);

@@ -168,17 +168,29 @@ void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects)
   const auto next = endings_.upper_bound(deleting_);  // in turns
   const EntityNo entity = deleting_ = (next == endings_.end() ? *endings_.begin() : *next).first;
   const std::string name = entities_.name_of(entity, reader);
-  if (delete_messages(entity, name, now, reader, effects) && delete_follows(entity, now, reader, effects) &&
-      delete_rows(entity, name, now, reader, effects) && delete_reflector(entity, name, reader, effects)) {
-    lists_.forget_retention(entity, effects.writes);
-    effects.writes.erase(KeyBuilder(id_, Table::entity_no).add(name));
-    effects.writes.erase(KeyBuilder(id_, Table::entity).add(entity));
-    effects.writes.erase(KeyBuilder(id_, Table::ending).add(entity));
-    endings_.erase(entity);
-    home_tails_.erase(entity);
-    timelines_.drop(entity);
-    ++counters_.deleted;
-  }
+  if (!delete_messages(entity, name, now, reader, effects) || !delete_follows(entity, now, reader, effects) ||
+      !delete_rows(entity, name, now, reader, effects) || !delete_reflector(entity, name, reader, effects))
+    return;
+  lists_.forget_retention(entity, effects.writes);
+  effects.writes.erase(KeyBuilder(id_, Table::ending).add(entity));
+  endings_.erase(entity);
+  timelines_.drop(entity);
+  ++counters_.deleted;
+  // Who followed the name meanwhile follows whoever has it now.
+  const std::string waiting = KeyBuilder(id_, Table::ending).add(entity);
+  bool again = false;
+  reader.scan(waiting, store::after_prefix(waiting), [&](std::string_view key, std::string_view generation) {
+    if (key.size() == waiting.size()) return true;
+    const BucketId from(Cursor(key.substr(waiting.size())).be16());
+    effects.writes.erase(std::string(key));
+    welcome(entity, {name, Position(Cursor(generation).be64())}, from, take_position(), now, reader, effects);
+    return again = true;
+  });
+  if (again) return;
+  roots_.forget(entity, effects.writes);
+  effects.writes.erase(KeyBuilder(id_, Table::entity_no).add(name));
+  effects.writes.erase(KeyBuilder(id_, Table::entity).add(entity));
+  home_tails_.erase(entity);
 }
 
 // Each of these returns whether its stage was over before this step.
@@ -255,7 +267,7 @@ bool Bucket::delete_rows(EntityNo entity, const std::string& name, Now now, cons
   return done == 0;
 }
 
-// Its leaves hear that it ends, and leave; what is left after that is this bucket's own.
+// Its leaves hear that it ends, and leave; then its stream list goes.
 bool Bucket::delete_reflector(EntityNo entity, const std::string& name, const store::Reader& reader, Effects& effects) {
   if (!roots_.idle(entity, name, reader)) {
     if (std::exchange(endings_.at(entity).told, true)) return false;

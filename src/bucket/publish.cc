@@ -278,8 +278,12 @@ std::optional<Error> Bucket::withdraw(const OwnMessage& own, std::string_view na
   const Position position = take_position();
   lists_.erase(ListKind::sent, own.author, {own.position, own.ref, {}}, reader, effects.writes);
   notify_retracted({wire::Timeline::sent, std::string(name)}, own.ref.id, effects);
-  if (auto letter = roots_.retract(own.author, name, own.ref.id, own.no, 0, reader, effects.writes))
+  if (auto letter = roots_.retract(own.author, name, own.ref.id, own.no, 0, reader, effects.writes)) {
+    // A loop of forwards brings it back: once is enough.
+    store::put_place(id_, own.ref.id, PlaceKind::passed, own.author.value(), letter->item.no.packed(), effects.writes);
     effects.held.push_back(Push{std::move(*letter)});
+  }
+  passed_.emplace(own.ref.id, own.author);
   for (const Target& target : targets) {
     if (target.list == wire::List::mentions && planted("retraction misses a list")) continue;
     send_letter(target.bucket, wire::Unclone{target.list, target.name, target.name.empty() ? view->reply_to : MessageId(), own.ref.id},
@@ -339,7 +343,8 @@ void Bucket::retract_here(MessageId id, Position position, const store::Reader& 
     }
   }
   if (planted("retraction not passed on by a forward")) return;
-  for (const EntityNo to : pass_on) pass_retraction(to, id, StreamNo(), 1, reader, effects);  // not again where the place was known
+  // With the hops of one forward: more of them are left than there may be, and `passed` ends the loops.
+  for (const EntityNo to : pass_on) pass_retraction(to, id, StreamNo(), 1, reader, effects);
 }
 
 void Bucket::retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects) {

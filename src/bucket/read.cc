@@ -44,6 +44,8 @@ class PageFiller {
   size_t bytes_ = 0;
 };
 
+constexpr size_t counted_bytes = 16;  // what counting one unread entry is worth, in bytes of the reply
+
 std::string marker_key(BucketId bucket, EntityNo entity, wire::Timeline timeline, std::string_view consumer) {
   std::string key = KeyBuilder(bucket, Table::marker).add(entity);
   put_u8(key, static_cast<uint8_t>(timeline));
@@ -75,6 +77,7 @@ void Bucket::read(const Ask& ask, const wire::Read& request, size_t part, Now no
   }
   wire::TimelinePage found = page(request, request.entities[part], limits::reply_bytes_max - open.bytes, now, reader);
   for (const wire::Entry& entry : found.entries) open.bytes += entry.message->size();
+  open.bytes += counted_bytes * found.unread.value_or(0);
   const bool wait = found.entries.empty() && request.wait_ms > 0 && !request.batch;
   std::get<wire::ReadResult>(open.reply).pages[part] = std::move(found);
   if (!wait) {

@@ -275,7 +275,10 @@ bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vec
                   return audit.asked.size() < limits::check_ids_max;
                 });
   }
-  if (audit.asked.empty()) {
+  const std::string backfills = KeyBuilder(bucket_, Table::backfill);
+  bool any = false;
+  reader.scan(backfills, store::after_prefix(backfills), [&](std::string_view, std::string_view) { return any = true, false; });
+  if (any && audit.asked.empty()) {
     Followers(bucket_, leaf.no, reader).visit(audit.follower, [&](EntityNo follower) {
       const std::string list = KeyBuilder(bucket_, Table::backfill).add(follower).add(leaf.no);
       reader.scan(list, store::after_prefix(list), [&](std::string_view, std::string_view value) {

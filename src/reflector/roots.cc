@@ -226,11 +226,15 @@ bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const stor
     take_out(root, StreamNo(Cursor(key.substr(list.size())).be64()), value, writes);
     return ++taken > 0;
   });
-  if (more) return false;
+  return taken == 0 && !more;
+}
+
+void Roots::forget(EntityNo entity, store::Writes& writes) {
   writes.erase(KeyBuilder(bucket_, Table::root).add(entity));
-  schedule(root, Instant::never());
-  roots_.erase(entity);
-  return true;
+  const auto it = roots_.find(entity);
+  if (it == roots_.end()) return;
+  schedule(it->second, Instant::never());
+  roots_.erase(it);
 }
 
 std::optional<std::string> Roots::find_row(const std::string& key, const store::Reader& reader) const {
@@ -444,7 +448,7 @@ Instant Roots::next_deadline() const {
 // A quiet root can be read again any time. (Nobody sees the order of this walk.)
 void Roots::forget_quiet() {
   if (roots_.size() < roots_cached_max) return;
-  std::erase_if(roots_, [](const auto& e) { return !e.second.pending && e.second.in_flight == 0; });
+  std::erase_if(roots_, [](const auto& e) { return !e.second.pending && e.second.in_flight == 0 && e.second.tail_at == Instant::never(); });
 }
 
 void Roots::check() const {

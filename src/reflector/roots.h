@@ -79,9 +79,10 @@ class Roots {
                                         store::Writes& writes);
   // Another reflector is about to forward this stream: from now on its messages are shared.
   void share(EntityNo entity, std::string_view name, const store::Reader& reader, store::Writes& writes);
-  // Takes `max` rows of the stream list out, then the root itself. Returns whether all is gone.
+  // Takes `max` rows of the stream list out. Returns whether there were none before this step.
   // REQUIRES: it has no leaves and is not pending.
   bool erase(EntityNo entity, std::string_view name, size_t max, const store::Reader& reader, store::Writes& writes);
+  void forget(EntityNo entity, store::Writes& writes);  // after erase()
   bool idle(EntityNo entity, std::string_view name, const store::Reader& reader);  // no leaves, not pending
   // Returns the welcome. `newest` is the entity's newest message before the join, zero for none.
   wire::Welcome on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,

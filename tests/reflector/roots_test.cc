@@ -251,7 +251,8 @@ TEST_CASE("roots: the numbers of an entity that is used again after its deletion
   int slices = 0;
   for (bool gone = false; !gone; ++slices)
     desk.step([&](store::Writes& writes) { gone = desk.roots->erase(alice, "alice", 2, desk.reader(), writes); });
-  CHECK(slices == 3);
+  CHECK(slices == 4);  // the last finds nothing
+  desk.step([&](store::Writes& writes) { desk.roots->forget(alice, writes); });
   for (const Table table : {Table::stream, Table::root, Table::tree, Table::pending, Table::place}) CHECK(desk.rows(table) == 0);
   for (uint64_t id = 1; id <= 5; ++id) CHECK(desk.references(id) == 0);
   CHECK(desk.join() > last);
