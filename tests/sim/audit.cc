@@ -213,7 +213,7 @@ void audit_nobody_follows(const store::Store& store, uint32_t bucket_count, bool
 }
 
 void audit_nothing_left(const store::Store& store, uint32_t bucket_count) {
-  for (const Table table : {Table::entity_no, Table::entity, Table::sent, Table::message, Table::key, Table::edge, Table::leaf_no, Table::leaf,
+  for (const Table table : {Table::entity_no, Table::entity, Table::sent, Table::message, Table::edge, Table::leaf_no, Table::leaf,
                             Table::applied, Table::followers, Table::delivery, Table::retired, Table::root, Table::tree, Table::stream,
                             Table::pending, Table::outbox, Table::mentions, Table::replies, Table::topic, Table::direct, Table::thread,
                             Table::list_head, Table::retain, Table::place, Table::backfill, Table::marker, Table::alias_of,

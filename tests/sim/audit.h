@@ -12,7 +12,7 @@ void audit_bodies(const store::Store& store, uint32_t bucket_count);
 void audit_places(const store::Store& store, uint32_t bucket_count);
 // Nothing is left of follows, leaves, deliveries, trees and letters. `forwards`: but of those between streams.
 void audit_nobody_follows(const store::Store& store, uint32_t bucket_count, bool forwards);
-// Every entity was deleted: only what buckets remember of retractions and channels is left.
+// Every entity was deleted: only what buckets remember of retractions, channels and keys is left.
 void audit_nothing_left(const store::Store& store, uint32_t bucket_count);
 
 }  // namespace canopy::sim

@@ -234,6 +234,23 @@ void Simulation::judge_tree(Entity author) {
   trees_deep_ += tree.levels >= 3;
 }
 
+void Simulation::judge_nothing_left() {
+  using wire::Timeline;
+  for (Entity entity = 0; entity < model_.entities(); ++entity)
+    for (const auto timeline : {Timeline::home, Timeline::sent, Timeline::mentions, Timeline::replies, Timeline::topic}) {
+      wire::Read request;
+      request.entities.push_back(model_.name(entity));
+      request.timeline = timeline;
+      const wire::Reply reply = ask(request);
+      if (!std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0)).entries.empty())
+        throw Violation("nothing is left of an entity that was deleted", std::string(wire::timeline_name(timeline)) + " of " + model_.name(entity));
+    }
+  judge_stores(false);
+  for (const auto& machine : machines_)
+    for (uint32_t shard = 0; shard < scenario_.shards; ++shard)
+      audit_nothing_left(machine->store(shard), scenario_.settings.bucket_count);
+}
+
 void Simulation::judge_stores(bool nobody_follows) const {
   for (const auto& machine : machines_)
     for (uint32_t shard = 0; shard < scenario_.shards; ++shard) {

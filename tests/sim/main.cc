@@ -21,7 +21,9 @@ constexpr uint64_t last_lines = 60;
 const std::vector<std::string> planted_bugs = {
     "duplicate check off", "gap applied", "reply before commit", "commit a cycle late",
     "pending set not written", "warm list out of order",
-    "welcome of an old generation taken", "mark not in the same commit", "letter repeated", "relay forgets a leaf"};
+    "welcome of an old generation taken", "mark not in the same commit", "letter repeated", "relay forgets a leaf",
+    "retraction not remembered", "clone repeated in a list", "second way shown", "retraction not passed on by a forward",
+    "retraction misses a list", "unread counts backfill", "trim forgets a body", "alias answered as an entity", "forward without hop or repeat check", "delete leaves an edge"};
 
 struct Arguments {
   uint64_t first = 1, last = 500;

@@ -56,7 +56,9 @@ void choose_graph(Random& random, Scenario& s) {
   s.teams = between(random, 3, 5);
   s.graph_operations_per_second = between(random, 5, 30);
   const uint32_t max_hops = random.chance(35) ? between(random, 1, 4) : 16;
+  const bool erase_all = random.chance(50);
   if (plain) f = {};
+  s.erase_all = f.erase && erase_all;
   if (f.forward) s.settings.max_hops = max_hops;
   if (!short_streams && (f.retract || f.erase || f.forward)) s.settings.stream_retention = 10'000;
   if (!f.retention) return;

@@ -55,6 +55,7 @@ struct Scenario {
   size_t home_bytes_max = size_t{1} << 30;           // of a shard
   Duration active_window = Duration::of_s(3600);
   bool unfollow_all = false;               // at the end everybody unfollows everybody
+  bool erase_all = false;                  // at the very end every entity is deleted
 
   // What a home may lack without fault.
   bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }

@@ -41,12 +41,22 @@ void Simulation::run() {
   birth();
   for (uint32_t i = 0; i < scenario_.rounds; ++i) round();
   judge();
-  if (!scenario_.unfollow_all) return;
-  workload_.unfollow_all();
-  drain("after all unfollowed");
-  schedule_.run_until(schedule_.now() + Duration::of_s(2));  // deliveries of leaves that are gone are erased in slices
-  judge();
-  judge_stores(true);
+  if (scenario_.unfollow_all) {
+    workload_.unfollow_all();
+    drain("after all unfollowed");
+    schedule_.run_until(schedule_.now() + Duration::of_s(2));  // deliveries of leaves that are gone are erased in slices
+    judge();
+    judge_stores(true);
+  }
+  if (!scenario_.erase_all) return;
+  for (Entity entity = 0; entity < model_.entities(); ++entity) {
+    const Instant sent = schedule_.now();
+    model_.begin_delete(entity, sent);
+    ask(wire::Delete{model_.name(entity)});
+    model_.end_delete(entity, Ended::done, sent, schedule_.now());
+  }
+  drain("after all were deleted");
+  judge_nothing_left();
 }
 
 void Simulation::wait_until(const char* rule, Duration at_most, const std::function<std::string()>& why_not) {

@@ -72,6 +72,7 @@ class Simulation {
   void judge_alias(const AliasName& alias);
   void judge_tree(Entity author);
   void judge_stores(bool nobody_follows) const;
+  void judge_nothing_left();
 
   const Scenario scenario_;
   Random random_;

@@ -25,15 +25,29 @@ void each(T& t, F f) {
   f("requests of unknown outcome", t.clients.unknown), f("requests given up", t.clients.given_up);
   f("messages", t.publishes), f("homes checked", t.homes_checked), f("entries checked", t.entries_checked);
   f("live entries", t.feed_entries), f("live beats", t.feed_beats), f("trees of three levels", t.trees_deep);
-  if (supported.lists) f("lists checked", t.lists_checked);
-  if (supported.retract) f("retracted", t.graph.retracted), f("refused to others", t.graph.refused_to_others), f("live retractions", t.feed_retractions);
+  if (supported.lists) {
+    f("clones", b.clones), f("repeats in a list", b.clone_repeats), f("replies to nothing", b.replies_to_nothing);
+    f("not shown by a second way", b.other_ways), f("lists checked", t.lists_checked);
+  }
+  if (supported.retract) {
+    f("retractions", b.retractions), f("retractions in leaves", b.retracted), f("overtaken by a retraction", b.dropped_dead);
+    f("retractions asked for after a long absence", b.checked_dead);
+    f("retracted", t.graph.retracted), f("refused to others", t.graph.refused_to_others), f("live retractions", t.feed_retractions);
+  }
   if (supported.thread) f("threads", t.graph.threads), f("threads checked", t.threads_checked);
   if (supported.mark) f("marks", t.graph.marked), f("markers checked", t.markers_checked);
-  if (supported.backfill) f("follows with backfill", t.graph.backfilled);
-  if (supported.retention) f("retains", t.graph.retained);
-  if (supported.forward) f("forwards asked for", t.graph.forwards);
-  if (supported.alias) f("aliases", t.graph.aliases), f("aliases refused", t.graph.aliases_refused), f("requests by alias", t.graph.by_alias);
-  if (supported.erase) f("deletions", t.graph.deleted);
+  if (supported.backfill)
+    f("follows with backfill", t.graph.backfilled), f("backfilled", b.backfilled), f("left to the stream by a backfill", b.backfill_repeats);
+  if (supported.retention) f("retains", t.graph.retained), f("trimmed from lists", b.trimmed);
+  if (supported.forward) {
+    f("forwards asked for", t.graph.forwards), f("forwarded", b.forwarded), f("ended: it has it already", b.stream_repeats);
+    f("ended: too many hops", b.hops_ended);
+  }
+  if (supported.alias) {
+    f("aliases", t.graph.aliases), f("aliases refused", t.graph.aliases_refused), f("requests by alias", t.graph.by_alias);
+    f("requests moved", b.moved), f("redirects", b.redirects), f("clones passed on", b.clones_passed_on);
+  }
+  if (supported.erase) f("deletions asked for", t.graph.deleted), f("deletions", b.deleted), f("came for one that ends", b.dropped_ending);
 }
 
 }  // namespace
