@@ -27,15 +27,34 @@ class Threads(unittest.TestCase):
                         feed.subscribe("home", fans[0])
                         for author in authors:
                             feed.subscribe("sent", author)
+                        feed.subscribe("mentions", "person")
+                        feed.subscribe("topic", "#topic")
+                        tagged = None
                         for round_ in range(10):
                             requests = [("PUBLISH", {"author": author}, b"x" * 100) for author in authors]
                             requests += [("READ", {"entity": fan}) for fan in fans]
                             requests += [("STATUS",), ("MAP",), ("TREE", {"entity": authors[0]}), ("NOSUCH",)]
                             requests += [("FOLLOW", {"follower": f"{node.name}-{round_}", "author": authors[0]}),
                                          ("UNFOLLOW", {"follower": f"{node.name}-{round_}", "author": authors[0]})]
+                            mine, before = f"{node.name}-graph-{round_}", f"{node.name}-graph-{round_ - 1}"
+                            graph = {"mentions": ["person"], "topics": ["topic"], "to": ["reader"]}
+                            requests += [("PUBLISH", {"author": f"{node.name}-tagger", "body": "x", **graph}), ("PUBLISH", {"author": mine, "body": "x", **graph}),
+                                         ("FOLLOW", {"follower": mine, "author": "#topic", "backfill": 5}), ("FORWARD", {"from": mine, "to": "team"}),
+                                         ("MARK", {"entity": "person", "timeline": "mentions", "position": round_}),
+                                         ("RETAIN", {"entity": "person", "timeline": "mentions", "count": 10 + round_}),
+                                         ("ALIAS", {"entity": "person", "alias": mine + "-alias"}), ("DELETE", {"entity": before}),
+                                         ("READ", {"entity": "#topic", "timeline": "topic"}), ("READ", {"entity": "person", "consumer": "c"})]
+                            if tagged:
+                                requests += [("THREAD", {"id": tagged}), ("PUBLISH", {"author": f"{node.name}-replier", "body": "x", "reply_to": tagged})]
                             for index, status, result in dealer.run(requests, 32):
                                 if status != "OK" and requests[index][0] != "NOSUCH":
                                     errors.append((requests[index], result))
+                                elif requests[index][0] == "PUBLISH" and requests[index][1]["author"] == f"{node.name}-tagger":
+                                    fresh = result["id"]
+                            if tagged:
+                                requests = [("RETRACT", {"author": f"{node.name}-tagger", "id": tagged})]
+                                errors.extend(result for _, status, result in dealer.run(requests) if status != "OK")
+                            tagged = fresh
                             for author in authors[:5]:
                                 push.publish(author, b"pushed")
                             while feed.receive(0):
@@ -56,6 +75,8 @@ class Threads(unittest.TestCase):
             total = 3 * 10 * (len(authors) + 5)
             with Req(three.nodes[2].client, 60) as client:
                 wait_until(lambda: len(entries_of(client, fans[7])) == total, 60, every=0.5, what=f"{total} entries")
+                # Of each node the tagger's last, and what the last round's entity published.
+                wait_until(lambda: len(entries_of(client, "#topic", "topic")) == 3 * 2, 60, every=0.5, what="what is left of the topic")
 
 
 if __name__ == "__main__":
