@@ -470,10 +470,15 @@ class Graph(OnThreeNodes):
             for entity, timeline in lists:
                 retain = lambda **args: self.at(entity).call("RETAIN", {"entity": entity, "timeline": timeline, **args}, encoding=encoding)
                 self.expect(entity, timeline, ids[::-1])
+                old, first_kept = (self.read(entity, timeline, encoding)["entries"][i]["position"] for i in (7, 3))
+                self.assertFalse(self.read(entity, timeline, encoding)["truncated"])
                 self.assertEqual(retain()["count"], defaults[timeline])
                 self.assertEqual(retain(count=4)["count"], 4)
                 self.assertEqual(retain()["count"], 4)
                 self.expect(entity, timeline, ids[:-5:-1])
+                self.assertTrue(self.read(entity, timeline, encoding, after=old)["truncated"])
+                self.assertFalse(self.read(entity, timeline, encoding, after=first_kept)["truncated"])
+                self.assertTrue(self.read(entity, timeline, encoding)["truncated"])   # there was more before
             self.not_found(ids[5])
             self.expect(fan, "home", ids[::-1])              # homes keep what has left `sent`
             ids += [publish() for _ in range(3)]
@@ -561,6 +566,10 @@ class Graph(OnThreeNodes):
             self.assertTrue(self.unfollow(fan, ally, encoding))
             self.assertFalse(self.unfollow(fan, alice, encoding))
             self.keep(fan, "home", [])
+            for by, and_not_by in ((ally, alice), (alice, ally)):   # another name of the same ends it, too
+                self.follow(fan, by, encoding)
+                self.assertTrue(self.unfollow(fan, and_not_by, encoding))
+                self.assertFalse(self.unfollow(fan, by, encoding))
             # Who follows by both names has each message once, and one unfollow ends it.
             self.follow(fan, alice, encoding)
             self.follow(fan, ally, encoding)
@@ -579,6 +588,8 @@ class Graph(OnThreeNodes):
         self.forward(other, crew)
         ids = [self.publish(source)]
         self.keep(fan, "home", ids)
+        self.refused("NOT_FOUND", "from", "FORWARD", {"from": fan, "to": team, "off": True})
+        self.refused("NOT_FOUND", "from", "FORWARD", {"from": source, "to": fan, "off": True})
         for off, on in ((other, other), (source, other), (other, source)):
             self.forward(off, crew, off=True)
             self.publish(source)
@@ -598,6 +609,7 @@ class Graph(OnThreeNodes):
         for used in (author, follower, author_of_it, named, to, alias, other):
             self.refused("BAD_REQUEST", "alias", "ALIAS", {"entity": alice, "alias": used})
         self.refused("BAD_REQUEST", "alias", "ALIAS", {"entity": alice, "alias": alice})
+        self.refused("BAD_REQUEST", "alias", "ALIAS", {"entity": alias, "alias": other})
         # Under an alias the same entity is meant: a second name for it, no chain.
         self.assertEqual(self.any().call("ALIAS", {"entity": alias, "alias": self.name("more")}), {"entity": other, "alias": self.name("more")})
         id_ = self.publish(self.name("more"))
