@@ -241,7 +241,7 @@ void Bucket::into_stream(EntityNo entity, std::string_view name, BodyRef ref, Bl
 // A retraction goes on into the stream of an entity here, once.
 void Bucket::pass_retraction(EntityNo entity, MessageId id, StreamNo target, uint8_t hops, const store::Reader& reader,
                              Effects& effects) {
-  if (ending(entity) || passed_.contains({id, entity}) ||
+  if (passed_.contains({id, entity}) ||
       store::find_place(id_, id, PlaceKind::passed, entity.value(), reader))
     return;
   passed_.emplace(id, entity);
