@@ -152,7 +152,10 @@ bool Checker::home_excuses(Entity follower, const Publish& p, const std::vector<
   if (scenario_.settings.capacity < 800) return true;
   std::vector<Entity> other_ways;
   for (const Publish& other : model_.publishes()) {
-    if (other.author != p.author) continue;
+    if (other.author != p.author) {  // by a topic or a forward it stands in the same leaf
+      may_have_stood += !other.impossible() && may_enter_[other.number].contains(p.author);
+      continue;
+    }
     must += there_[other.number] == Sure::yes && ways_.must_have(follower, other, enters_[other.number], other_ways);
     may_have_stood += !other.impossible() && (there_[other.number] != Sure::yes || ways_.several(follower, other));
   }
