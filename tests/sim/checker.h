@@ -33,7 +33,8 @@ class Checker {
   void check_newest_sent(Entity author, const std::vector<Seen>& newest_first, size_t limit, Instant sent) const;
   // `entry`: null when GET said NOT_FOUND.
   void check_got(const Publish& asked, const wire::Entry* entry, Instant sent) const;
-  Seen check_entry(const wire::Entry& entry, const std::string& where) const;
+  // `home`: of an entry there, which a retraction may not reach through a stream that was deleted.
+  Seen check_entry(const wire::Entry& entry, const std::string& where, bool home = false) const;
   // Can the same message come to an entity's home again, because a way that brought it was lost?
   bool several_ways(Entity follower, const Publish& p) const { return ways_.several(follower, p); }
   bool maybe_backfilled(Entity follower, const Publish& p) const { return ways_.maybe_backfilled(follower, p); }

@@ -120,7 +120,8 @@ void Checker::check_home(Entity follower, const std::vector<Seen>& list, bool tr
   const std::string who = "home of " + model_.name(follower);
   if (list.size() > capacity) throw Violation("a home has at most `capacity` entries", model_.name(follower));
   for (const Seen& seen : list)
-    if (there_[seen.publish->number] == Sure::no) throw Violation("a retracted message is nowhere", who + " has " + model_.describe(*seen.publish));
+    if (there_[seen.publish->number] == Sure::no && !ways_.through_deleted(*seen.publish))
+      throw Violation("a retracted message is nowhere", who + " has " + model_.describe(*seen.publish));
   const auto found = publishes_of(list);
   std::vector<Entity> ways;
   for (const Publish& p : model_.publishes()) {

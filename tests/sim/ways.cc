@@ -81,6 +81,13 @@ bool Ways::several(Entity follower, const Publish& p) const {
          model_.pair(follower, p.author).backfill > 0;
 }
 
+bool Ways::through_deleted(const Publish& p) const {
+  const auto streams = may_enter(p);
+  return std::any_of(streams.begin(), streams.end(), [&](Entity stream) {
+    return stream != p.author && !model_.deletions(stream).empty() && model_.ever_forwarded(stream);
+  });
+}
+
 bool Ways::maybe_backfilled(Entity follower, const Publish& p) const {
   const auto streams = may_enter(p);
   return std::any_of(streams.begin(), streams.end(), [&](Entity stream) {

@@ -26,6 +26,8 @@ class Ways {
   std::string home_forbids(Entity follower, const Publish& p, Instant sent) const;
   // Can it come into this home by more than one way, or at a position of the past?
   bool several(Entity follower, const Publish& p) const;
+  // May it have passed through another's stream that was deleted since? Then its retraction does not follow it there.
+  bool through_deleted(const Publish& p) const;
   // May a backfill have brought it, to a position of the past?
   bool maybe_backfilled(Entity follower, const Publish& p) const;
   // Must a follow, or `to`, have brought it? `streams`: of must_enter(); `ways`: those that did.
