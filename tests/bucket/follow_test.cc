@@ -247,3 +247,23 @@ TEST_CASE("follow: a backfill that comes when the follow is over is dropped") {
   desk.pass(Duration::of_s(1));
   CHECK(desk.rows(Table::leaf) == 1);
 }
+
+TEST_CASE("follow: a backfill brings the newest that are not too large together") {
+  Desk desk(wide());
+  for (int i = 0; i < 6; ++i) desk.publish("alice", std::string(1u << 20, static_cast<char>('a' + i)));
+  follow_back(desk, "bob", "alice", 6);
+  std::string firsts;
+  for (const auto& entry : home(desk, "bob").entries) firsts += Desk::body_of(entry).front();
+  CHECK(firsts == "fed");
+  CHECK(desk.counters().backfills_cut == 1);
+  CHECK(desk.rows(Table::outbox) == 0);
+}
+
+TEST_CASE("forward: one that is not there cannot end") {
+  Desk desk;
+  CHECK(desk.refused("team", wire::Forwarding{"alice", "team", true}) == Code::not_found);
+  CHECK(desk.rows(Table::entity) == 0);
+  forward(desk, "alice", "team");
+  CHECK(desk.refused("team", wire::Forwarding{"bob", "team", true}) == Code::not_found);
+  stop(desk, "alice", "team");
+}

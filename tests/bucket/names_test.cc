@@ -97,6 +97,17 @@ TEST_CASE("alias: of two that claim each other neither becomes one, and one alia
   desk.done<wire::AliasResult>("alice", wire::Alias{"alice", "alice2"});
 }
 
+TEST_CASE("alias: an entity is no alias of itself, and forwards nothing to itself, by whatever names it is said") {
+  Desk desk;
+  desk.done<wire::AliasResult>("alice", wire::Alias{"alice", "al"});
+  CHECK(desk.refused("al", wire::Alias{"al", "alice"}) == Code::bad_request);
+  CHECK(desk.refused("al", wire::Forwarding{"alice", "al", false}) == Code::bad_request);
+  CHECK(desk.refused("alice", wire::Forwarding{"alice", "alice", false}) == Code::bad_request);
+  CHECK(desk.rows(Table::alias) == 1);
+  CHECK(desk.rows(Table::forward) == 0);
+  CHECK(desk.rows(Table::leaf) == 0);
+}
+
 TEST_CASE("alias: whose bucket does not answer in time says so, goes on, and is granted to a repeat") {
   Desk desk;
   CHECK_FALSE(desk.ask("alice", wire::Alias{"alice", "al"}));
