@@ -23,14 +23,6 @@ Error way_is_full(std::string_view field) {
   return {Code::busy, std::string(field) + ": the way to its bucket is full", 1000};
 }
 
-// An edge: since when, and how many earlier messages came with it.
-std::string encode_edge(Position since, uint32_t backfill) {
-  std::string value;
-  put_be64(value, since.packed());
-  if (backfill > 0) put_be32(value, backfill);
-  return value;
-}
-
 std::string encode_forward(const leaf::ForwardEdge& forward) {
   std::string value;
   put_be64(value, forward.since.packed());
@@ -78,7 +70,7 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
     position_ = Position(position_.packed() + backfill);
     const Position since = take_position();
     if (!leaf) leaf = join(author, since, now, effects);
-    effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), encode_edge(since, backfill));
+    effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), leaf::encode_edge({since, backfill}));
     leaf::Followers(id_, leaf->no, reader).insert(follower, effects.writes);
     if (backfill > 0)
       send_letter(map_->bucket_of(author), wire::BackfillAsk{author, pair.follower, since, backfill}, since, now, effects);
@@ -144,15 +136,20 @@ std::variant<bool, Error> Bucket::cut(EntityNo follower, const std::string& auth
                                       Effects& effects) {
   leaf::Leaf* const leaf = leaves_.find(author, reader);
   if (!leaf) return false;
-  const std::string edge = KeyBuilder(id_, Table::edge).add(follower).add(leaf->no);
-  if (!reader.get(edge)) return false;
+  const std::string key = KeyBuilder(id_, Table::edge).add(follower).add(leaf->no);
+  const auto edge = reader.get(key);
+  if (!edge) return false;
   const leaf::Followers followers(id_, leaf->no, reader);
   const bool last = followers.only(follower) && leaf->forwards.empty();
   if (last && !channels_.has_room(map_->bucket_of(author))) return way_is_full("author");
   const Position position = take_position();
-  effects.writes.erase(edge);
+  effects.writes.erase(key);
   followers.remove(follower, effects.writes);
-  leaf::erase_backfill(id_, follower, leaf->no, reader, effects.writes);
+  if (leaf::decode_edge(*edge).backfill > 0) {  // what came with it goes bit by bit
+    effects.writes.put(KeyBuilder(id_, Table::retired).add(leaf->no).add(follower), "");
+    retired_leaves_ = true;
+    work_at_ = std::min(work_at_, now.instant);
+  }
   drop_home(follower);  // older entries of others fill it again at the next read
   if (last) leave(*leaf, position, now, effects);
   return true;
@@ -229,7 +226,7 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
   const auto follower = entities_.find(earlier.follower, reader);
   if (!leaf || !follower || earlier.back == 0 || earlier.back >= earlier.since.number()) return;
   const auto edge = reader.get(KeyBuilder(id_, Table::edge).add(*follower).add(leaf->no));
-  if (!edge || Position(Cursor(*edge).be64()) != earlier.since) return;  // unfollowed since
+  if (!edge || leaf::decode_edge(*edge).since != earlier.since || earlier.back > leaf::decode_edge(*edge).backfill) return;  // unfollowed since
   const MessageId id = earlier.ref.id;
   if (dead_.has(id, reader)) {
     ++counters_.dropped_dead;
@@ -242,9 +239,16 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
   }
   const Position position(earlier.since.packed() - earlier.back);
   const std::string row = KeyBuilder(id_, Table::backfill).add(*follower).add(leaf->no).add(position);
-  if (reader.get(row) || reader.get(store::place_key(id_, id, PlaceKind::backfill, follower->value(), leaf->no.value()))) {
+  const auto place = reader.get(store::place_key(id_, id, PlaceKind::backfill, follower->value(), leaf->no.value()));
+  const Position before = place ? Position(Cursor(*place).be64()) : Position();
+  if (reader.get(row) || before >= leaf::decode_edge(*edge).begin()) {
     ++counters_.backfill_repeats;
     return;
+  }
+  if (place) {  // of a follow before this one, not erased yet
+    const std::string old = KeyBuilder(id_, Table::backfill).add(*follower).add(leaf->no).add(before);
+    if (const auto ref = reader.get(old)) effects.writes.unref(store::decode_ref(*ref));
+    effects.writes.erase(old);
   }
   effects.writes.put(row, store::encode_ref(earlier.ref));
   effects.writes.ref(earlier.ref, earlier.message);
@@ -370,11 +374,10 @@ void Bucket::on_letter_body(const wire::Redirect& redirect, Position position, N
   }
   for (const leaf::ForwardEdge& forward : leaf->forwards)
     if (!forward.active) send_letter(root, wire::Share{redirect.entity, entities_.name_of(forward.to, reader)}, position, now, effects);
-  for (const auto& [follower, edge] : edges) {
-    Cursor in(edge);
-    const Position since(in.be64());
-    if (in.left() > 0)
-      send_letter(root, wire::BackfillAsk{redirect.entity, entities_.name_of(follower, reader), since, in.be32()}, position, now, effects);
+  for (const auto& [follower, value] : edges) {
+    const leaf::Edge edge = leaf::decode_edge(value);
+    if (edge.backfill > 0)
+      send_letter(root, wire::BackfillAsk{redirect.entity, entities_.name_of(follower, reader), edge.since, edge.backfill}, position, now, effects);
   }
   if (leaf->welcomed) follows_settled(leaf->no, wire::FollowState::active, effects);
 }
@@ -390,11 +393,9 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
     const std::string key = KeyBuilder(id_, Table::edge).add(follower).add(leaf.no);
     if (reader.get(key)) continue;
     // It was pending until now: what the leaf had meanwhile stands below what this follower may have read.
-    Cursor in(edge);
-    in.be64();
-    const uint32_t backfill = in.left() > 0 ? in.be32() : 0;
+    const uint32_t backfill = leaf::decode_edge(edge).backfill;
     position_ = Position(position_.packed() + backfill);
-    std::string begins = encode_edge(take_position(), backfill);
+    std::string begins = leaf::encode_edge({take_position(), backfill});
     effects.writes.put(key, begins);
     fresh.push_back(follower);
     moved_edges.emplace_back(follower, std::move(begins));

@@ -23,7 +23,7 @@ std::vector<LeafNo> retired_leaves(BucketId bucket, const store::Reader& reader)
   std::vector<LeafNo> retired;
   const std::string prefix = KeyBuilder(bucket, Table::retired);
   reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
-    retired.emplace_back(Cursor(key.substr(prefix.size())).be32());
+    if (key.size() == prefix.size() + 4) retired.emplace_back(Cursor(key.substr(prefix.size())).be32());
     return true;
   });
   return retired;
@@ -108,21 +108,43 @@ bool Ways::lower(EntityNo follower, Position position, const store::Reader& read
   if (planted("second way shown")) return false;
   return std::any_of(places_.begin(), places_.end(), [&](const store::Place& place) {
     if (place.position() >= position) return false;
-    if (place.kind != store::PlaceKind::delivery) return place.number == follower.value();
-    const auto since = reader.get(KeyBuilder(bucket_, Table::edge).add(follower).add(LeafNo(place.number)));
-    return since && Position(Cursor(*since).be64()) < place.position();
+    const bool delivery = place.kind == store::PlaceKind::delivery;
+    if (!delivery && place.number != follower.value()) return false;
+    if (place.kind == store::PlaceKind::direct) return true;
+    const auto edge = reader.get(KeyBuilder(bucket_, Table::edge).add(follower).add(LeafNo(delivery ? place.number : place.second)));
+    if (!edge) return false;
+    return delivery ? decode_edge(*edge).since < place.position() : decode_edge(*edge).begin() <= place.position();
   });
 }
 
-size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes) {
+std::string encode_edge(const Edge& edge) {
+  std::string value;
+  put_be64(value, edge.since.packed());
+  if (edge.backfill > 0) put_be32(value, edge.backfill);
+  return value;
+}
+
+Edge decode_edge(std::string_view value) {
+  Cursor in(value);
+  Edge edge;
+  edge.since = Position(in.be64());
+  if (in.left() > 0) edge.backfill = in.be32();
+  ASSERT(in.done());
+  return edge;
+}
+
+size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, size_t max, const store::Reader& reader, store::Writes& writes) {
   size_t erased = 0;
   const std::string list = KeyBuilder(bucket, Table::backfill).add(follower).add(leaf);
-  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
+  const auto edge = reader.get(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
+  const std::string end = edge ? std::string(KeyBuilder(bucket, Table::backfill).add(follower).add(leaf).add(decode_edge(*edge).begin()))
+                               : store::after_prefix(list);
+  reader.scan(list, end, [&](std::string_view key, std::string_view value) {
     const BodyRef ref = store::decode_ref(value);
     writes.erase(std::string(key));
     writes.unref(ref);
     writes.erase(store::place_key(bucket, ref.id, store::PlaceKind::backfill, follower.value(), leaf.value()));
-    return ++erased > 0;
+    return ++erased < max;
   });
   return erased;
 }
@@ -133,24 +155,14 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
   const std::string edges = KeyBuilder(bucket, Table::edge).add(follower);
   reader.scan(edges, store::after_prefix(edges), [&](std::string_view key, std::string_view value) {
     const LeafNo leaf(Cursor(key.substr(key.size() - 4)).be32());
-    if (std::find(retired.begin(), retired.end(), leaf) == retired.end())
-      sources.emplace_back(Source::Kind::leaf, KeyBuilder(bucket, Table::delivery).add(leaf), Position(Cursor(value).be64()));
+    if (std::find(retired.begin(), retired.end(), leaf) != retired.end()) return true;
+    const Edge edge = decode_edge(value);
+    sources.emplace_back(Source::Kind::leaf, KeyBuilder(bucket, Table::delivery).add(leaf), edge.since);
+    if (edge.backfill > 0)
+      sources.emplace_back(Source::Kind::backfill, KeyBuilder(bucket, Table::backfill).add(follower).add(leaf), Position(edge.begin().packed() - 1));
     return true;
   });
   sources.emplace_back(Source::Kind::direct, KeyBuilder(bucket, Table::direct).add(follower));
-  // What came with all its follows is one range: leaf by leaf.
-  const std::string backfills = KeyBuilder(bucket, Table::backfill).add(follower);
-  for (std::string from = backfills; true;) {
-    std::optional<LeafNo> leaf;
-    reader.scan(from, store::after_prefix(backfills), [&](std::string_view key, std::string_view) {
-      leaf = LeafNo(Cursor(key.substr(backfills.size())).be32());
-      return false;
-    });
-    if (!leaf) break;
-    const std::string list = KeyBuilder(bucket, Table::backfill).add(follower).add(*leaf);
-    if (std::find(retired.begin(), retired.end(), *leaf) == retired.end()) sources.emplace_back(Source::Kind::backfill, list);
-    from = store::after_prefix(list);
-  }
 
   using Head = std::pair<Position, size_t>;  // newest first
   std::priority_queue<Head> heads;

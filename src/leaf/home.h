@@ -29,6 +29,15 @@ struct Home {
   Instant last_read;
 };
 
+// An edge: since when, and for how many earlier messages there are positions below.
+struct Edge {
+  Position since;
+  uint32_t backfill = 0;
+  Position begin() const { return Position(since.packed() - backfill); }
+};
+std::string encode_edge(const Edge& edge);
+Edge decode_edge(std::string_view value);
+
 // Returns home(follower) from the store alone: of each leaf followed, what was delivered after the
 // follow and what the follow brought with it, and the direct list; each message at the lowest of its
 // positions; of these the `capacity` newest. Opens the leaves in the order of their last position.
@@ -49,8 +58,9 @@ class Ways {
   std::vector<store::Place> places_;
 };
 
-// Takes out what a follow brought with it. Returns how much that was.
-size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, const store::Reader& reader, store::Writes& writes);
+// Takes out what a follow brought with it that is no more, or was before the present one: at most `max`.
+// Returns how much that was.
+size_t erase_backfill(BucketId bucket, EntityNo follower, LeafNo leaf, size_t max, const store::Reader& reader, store::Writes& writes);
 
 // The materialised timelines of one bucket: appended to while they are read or tailed, dropped when
 // unused for `window` or, least recently read first, beyond `bytes_max` bytes.

@@ -400,14 +400,23 @@ bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveri
   });
   size_t done = 0;
   for (const std::string& key : retired) {
-    const LeafNo leaf(Cursor(std::string_view(key).substr(prefix.size())).be32());
+    Cursor of(std::string_view(key).substr(prefix.size()));
+    const LeafNo leaf(of.be32());
+    if (of.left() > 0) {  // one follow of it
+      const size_t max = deliveries_max - done, gone = erase_backfill(bucket, EntityNo(of.be32()), leaf, max, reader, writes);
+      if ((done += gone) >= deliveries_max) return true;
+      writes.erase(key);
+      continue;
+    }
     const std::string chunks = KeyBuilder(bucket, Table::followers).add(leaf);
     reader.scan(chunks, store::after_prefix(chunks), [&](std::string_view at, std::string_view members) {
       for (size_t i = 0; i < store::set_size(members) && done < deliveries_max; ++i) {
         const EntityNo follower(store::set_at(members, i));
         if (!planted("delete leaves an edge") || i > 0) writes.erase(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
-        done += 1 + erase_backfill(bucket, follower, leaf, reader, writes);
+        const auto edge = reader.get(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
+        if (edge && decode_edge(*edge).backfill > 0) writes.put(KeyBuilder(bucket, Table::retired).add(leaf).add(follower), "");
         writes.remove(std::string(at), follower.value());  // the last one takes the row with it
+        ++done;
       }
       return done < deliveries_max;
     });

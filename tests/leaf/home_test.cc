@@ -48,9 +48,7 @@ class Rows {
   Position follow(EntityNo who, uint32_t leaf, const std::vector<uint64_t>& earlier = {}) {
     for (size_t i = 0; i < earlier.size(); ++i) position = position.next();
     return step([&](Position at, store::Writes& writes) {
-      std::string since;
-      put_be64(since, at.packed());
-      writes.put(KeyBuilder(here, Table::edge).add(who).add(LeafNo(leaf)), since);
+      writes.put(KeyBuilder(here, Table::edge).add(who).add(LeafNo(leaf)), leaf::encode_edge({at, static_cast<uint32_t>(earlier.size())}));
       for (size_t i = 0; i < earlier.size(); ++i) {
         const Position back(at.packed() - 1 - i);
         writes.put(KeyBuilder(here, Table::backfill).add(who).add(LeafNo(leaf)).add(back), store::encode_ref(ref(earlier[i])));
@@ -62,8 +60,8 @@ class Rows {
   void unfollow(EntityNo who, uint32_t leaf) {
     step([&](Position, store::Writes& writes) {
       writes.erase(KeyBuilder(here, Table::edge).add(who).add(LeafNo(leaf)));
-      leaf::erase_backfill(here, who, LeafNo(leaf), *store, writes);
-    });
+    });  // what came with it is shown no more; it is erased later
+    step([&](Position, store::Writes& writes) { leaf::erase_backfill(here, who, LeafNo(leaf), SIZE_MAX, *store, writes); });
   }
   void retire(uint32_t leaf) {
     step([&](Position, store::Writes& writes) { writes.put(KeyBuilder(here, Table::retired).add(LeafNo(leaf)), ""); });

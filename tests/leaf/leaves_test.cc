@@ -327,9 +327,7 @@ TEST_CASE("leaves: the end of an entity takes its followers' edges, and what cam
     std::vector<EntityNo> followers;
     for (uint32_t no = 1; no <= 1'200; ++no) {
       followers.push_back(EntityNo(no));
-      std::string since;
-      put_be64(since, 20);
-      writes.put(KeyBuilder(here, Table::edge).add(EntityNo(no)).add(LeafNo(1)), since);
+      writes.put(KeyBuilder(here, Table::edge).add(EntityNo(no)).add(LeafNo(1)), leaf::encode_edge({Position(20), no == 3 ? 1u : 0u}));
     }
     leaf::Followers(here, LeafNo(1), *desk.store).insert_all(followers, writes);
     const BodyRef ref{MessageId(5), 7};
