@@ -119,11 +119,13 @@ void Model::delete_pairs(std::map<std::pair<Entity, Entity>, Pair>& pairs, Entit
     if (p.state == Pair::State::no && !p.busy && p.late_follow_until < now) continue;
     const bool at_once = (second_ends_at_once ? who.second : who.first) == entity;
     const bool certain = ended == Ended::done && !p.busy && p.late_follow_until < now;
+    // A follow that was still pending may reach the author's bucket meanwhile: then it is for whoever has the name next.
+    const bool was_active = p.active_at != Instant::never();
     p.active_at = Instant::never();
     p.backfill_sure = false;
     p.changed_at = now;
     p.state = certain && at_once ? Pair::State::no : Pair::State::maybe;
-    p.ending = certain && !at_once;
+    p.ending = certain && !at_once && (was_active || &pairs != &pairs_);
   }
 }
 
