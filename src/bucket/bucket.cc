@@ -91,6 +91,7 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
     retired_leaves_ = true;
     return false;
   });
+  retired_cursor_ = {};
   work_at_ = work_left() ? now.instant : Instant::never();
 
   due_opens_.clear();
@@ -558,7 +559,7 @@ void Bucket::work(Now now, const store::Reader& reader, Effects& effects) {
       case 2:
         if (retired_leaves_) {
           size_t erased = 0;
-          retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
+          retired_leaves_ = leaf::erase_retired(id_, retired_cursor_, reader, erase_slice, effects.writes, erased);
           record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
         }
         break;

@@ -265,6 +265,7 @@ class Bucket {
   std::set<std::pair<MessageId, EntityNo>> passed_;
   std::set<MessageId> dead_now_;
   bool retired_leaves_ = false;      // some deliveries wait to be erased
+  leaf::RetiredCursor retired_cursor_;
   LeafNo trim_from_;                 // where the trimming walk goes on; zero: no walk
   Instant work_at_ = Instant::never();  // the next slice of erasing
   uint32_t work_turn_ = 0;

@@ -94,15 +94,16 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
   // Beyond what was sent since the channel was opened: of before a restart, and it will be said again.
   if (ack.have > outbox.sent) return;
   uint64_t taken = 0;
-  const std::string prefix = KeyBuilder(bucket_, Table::outbox).add(ack.to);
+  if (ack.have <= outbox.acked) return;
   const LetterNo behind{ack.have.position, ack.have.index + 1};
-  reader.scan(prefix, KeyBuilder(bucket_, Table::outbox).add(ack.to).add(behind), [&](std::string_view key, std::string_view value) {
+  reader.scan(KeyBuilder(bucket_, Table::outbox).add(ack.to).add(outbox.acked), KeyBuilder(bucket_, Table::outbox).add(ack.to).add(behind), [&](std::string_view key, std::string_view value) {
     wire::Letter letter = decode_letter(value);
     if (const auto body = wire::body_of(letter); body.message) writes.unref(body.ref);
     writes.erase(std::string(key));
     ++taken;
     return true;
   });
+  outbox.acked = ack.have;
   if (taken == 0) return;
   ASSERT(taken <= outbox.waiting);
   outbox.waiting -= taken;
@@ -144,7 +145,7 @@ void Channels::on_time(Now now, const store::Reader& reader, std::vector<wire::P
     Outbox& outbox = outboxes_.at(to);
     schedule(to, outbox, Instant::never());
     // From the first that is not acknowledged: a receiver takes them in order or not at all.
-    outbox.sent = {};
+    outbox.sent = outbox.acked;
     outbox.in_flight = 0;
     send_more(to, outbox, now, reader, packets);
   }

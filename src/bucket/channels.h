@@ -50,6 +50,7 @@ class Channels {
   struct Outbox {
     LetterNo last;          // the newest letter's
     LetterNo sent;          // the newest one sent since the channel was opened
+    LetterNo acked;         // all up to here are acknowledged, as far as known since then: they are not walked again
     uint64_t waiting = 0;   // written and not acknowledged
     uint64_t in_flight = 0; // of these, sent
     Instant again = Instant::never();

@@ -20,6 +20,7 @@ bool too_old(uint64_t time_ms, uint64_t wall_ms) {
 
 void Keys::open(const store::Reader& reader) {
   count_ = 0;
+  oldest_.clear();
   const std::string ages = KeyBuilder(bucket_, Table::key_age);
   reader.scan(ages, store::after_prefix(ages), [&](std::string_view, std::string_view) { return ++count_ > 0; });
 }
@@ -43,7 +44,7 @@ void Keys::save(EntityNo author, std::string_view key, const KeyRecord& record, 
                 const store::Reader& reader, store::Writes& writes) {
   const std::string ages = KeyBuilder(bucket_, Table::key_age);
   int looked_at = 0;
-  reader.scan(ages, store::after_prefix(ages), [&](std::string_view age, std::string_view value) {
+  reader.scan(oldest_.empty() ? ages : oldest_, store::after_prefix(ages), [&](std::string_view age, std::string_view value) {
     Cursor in(value);
     const uint64_t time_ms = in.be64();
     if (count_ < limits::keys_per_bucket_max && !too_old(time_ms, wall_ms)) return false;
@@ -52,6 +53,7 @@ void Keys::save(EntityNo author, std::string_view key, const KeyRecord& record, 
     const auto old = reader.get(old_key);
     if (old && Cursor(std::string_view(*old).substr(17)).be64() == time_ms) writes.erase(old_key);
     writes.erase(std::string(age));
+    oldest_ = store::after_prefix(std::string(age));
     --count_;
     return ++looked_at < 2;
   });

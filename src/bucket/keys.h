@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/time.h"
@@ -33,6 +34,7 @@ class Keys {
  private:
   BucketId bucket_;
   size_t count_ = 0;
+  std::string oldest_;   // behind what was forgotten, which is not walked again
 };
 
 }  // namespace canopy::bucket

@@ -68,6 +68,11 @@ void Lists::open(const store::Reader& reader) {
   });
 }
 
+// What was taken out since the last checkpoint would be walked again and again: everything up to `left` is gone.
+std::string Lists::begin(ListKind kind, EntityNo entity, Position left) const {
+  return KeyBuilder(bucket_, table_of(kind)).add(entity).add(left.next());
+}
+
 std::string Lists::prefix(ListKind kind, EntityNo entity) const { return KeyBuilder(bucket_, table_of(kind)).add(entity); }
 
 bool Lists::bounded(ListKind kind) const {
@@ -122,8 +127,8 @@ bool Lists::touch(ListKind kind, EntityNo entity, Now now, const store::Reader& 
   const Retention kept = retention(kind, entity);
   if (kept.age_s == 0) return false;
   bool old = false;
-  all(kind, entity, reader, [&](const ListEntry& oldest) {
-    old = too_old(oldest.ref.id, kept, now);
+  reader.scan(begin(kind, entity, left(kind, entity, reader)), store::after_prefix(prefix(kind, entity)), [&](std::string_view key, std::string_view value) {
+    old = too_old(decode_entry(key, value).ref.id, kept, now);
     return false;
   });
   if (old) due_.insert({kind, entity});
@@ -162,8 +167,7 @@ size_t Lists::take_oldest(ListKind kind, EntityNo entity, const Retention& reten
                           const store::Reader& reader, store::Writes& writes,
                           const std::function<void(const ListEntry&)>& fell_out) {
   size_t taken = 0;
-  const std::string list = prefix(kind, entity);
-  reader.scan(list, store::after_prefix(list), [&](std::string_view key, std::string_view value) {
+  reader.scan(begin(kind, entity, head.left), store::after_prefix(prefix(kind, entity)), [&](std::string_view key, std::string_view value) {
     const ListEntry oldest = decode_entry(key, value);
     const bool too_many = retention.count > 0 && head.count > retention.count;
     if (taken == max || (!too_many && !too_old(oldest.ref.id, retention, now))) return false;
@@ -209,7 +213,8 @@ std::optional<ListEntry> Lists::find(ListKind kind, EntityNo entity, Position po
 void Lists::up(ListKind kind, EntityNo entity, Position from, Now now, const store::Reader& reader, const Visit& visit) const {
   const Retention kept = retention(kind, entity);
   const std::string list = prefix(kind, entity);
-  reader.scan(KeyBuilder(bucket_, table_of(kind)).add(entity).add(from), store::after_prefix(list),
+  reader.scan(std::max(std::string(KeyBuilder(bucket_, table_of(kind)).add(entity).add(from)), begin(kind, entity, left(kind, entity, reader))),
+              store::after_prefix(list),
               [&](std::string_view key, std::string_view value) {
                 const ListEntry entry = decode_entry(key, value);
                 return too_old(entry.ref.id, kept, now) || visit(entry);
@@ -221,7 +226,9 @@ void Lists::down(ListKind kind, EntityNo entity, std::optional<Position> to, Now
   const Retention kept = retention(kind, entity);
   const std::string list = prefix(kind, entity);
   const std::string end = to ? std::string(KeyBuilder(bucket_, table_of(kind)).add(entity).add(*to)) : store::after_prefix(list);
-  reader.scan_back(list, end, [&](std::string_view key, std::string_view value) {
+  const std::string first = begin(kind, entity, left(kind, entity, reader));
+  if (first >= end) return;
+  reader.scan_back(first, end, [&](std::string_view key, std::string_view value) {
     const ListEntry entry = decode_entry(key, value);
     return too_old(entry.ref.id, kept, now) || visit(entry);
   });

@@ -79,6 +79,7 @@ class Lists {
     Position left;
   };
   std::string prefix(ListKind kind, EntityNo entity) const;
+  std::string begin(ListKind kind, EntityNo entity, Position left) const;
   Head head(ListKind kind, EntityNo entity, const store::Reader& reader) const;
   void save(ListKind kind, EntityNo entity, const Head& head, store::Writes& writes);
   bool counted(ListKind kind, EntityNo entity) const;

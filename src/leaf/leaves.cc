@@ -390,7 +390,7 @@ void Leaves::check() const {
 }
 
 // Of a leaf that ended with its entity the followers are still there: their edges go too.
-bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
+bool erase_retired(BucketId bucket, RetiredCursor& cursor, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
                    size_t& erased) {
   const std::string prefix = KeyBuilder(bucket, Table::retired);
   std::vector<std::string> retired;
@@ -421,9 +421,12 @@ bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveri
       return done < deliveries_max;
     });
     const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
-    reader.scan(list, store::after_prefix(list), [&](std::string_view at, std::string_view value) {
+    if (cursor.leaf != leaf) cursor = {leaf, Position()};
+    reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(cursor.next), store::after_prefix(list), [&](std::string_view at, std::string_view value) {
       if (done >= deliveries_max) return false;
-      erase_delivery(bucket, leaf, Position(Cursor(at.substr(list.size())).be64()), decode_delivery(value), writes);
+      const Position position(Cursor(at.substr(list.size())).be64());
+      erase_delivery(bucket, leaf, position, decode_delivery(value), writes);
+      cursor.next = position.next();
       ++erased;
       return ++done < deliveries_max;
     });

@@ -149,7 +149,12 @@ class Leaves {
 
 // Erases some deliveries of retired leaves, of a hundred at most, and adds their number to `erased`.
 // Returns whether there may be more. REQUIRES: the body references that it drops are this bucket's.
-bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
+// `cursor` is the caller's between slices: what was erased of the leaf that it names is not walked again.
+struct RetiredCursor {
+  LeafNo leaf;
+  Position next;
+};
+bool erase_retired(BucketId bucket, RetiredCursor& cursor, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
                    size_t& erased);
 
 // The value of a delivery record: stream number, body ref, and a u8 1 when it is shared.

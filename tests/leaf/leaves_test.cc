@@ -119,9 +119,10 @@ TEST_CASE("leaves: one slice erases the deliveries of many retired leaves, and n
   }
   store->apply(bucket, position, writes);
 
+  leaf::RetiredCursor cursor;
   const auto slice = [&](size_t most, size_t& erased) {
     writes.clear();
-    const bool more = leaf::erase_retired(bucket, *store, most, writes, erased = 0);
+    const bool more = leaf::erase_retired(bucket, cursor, *store, most, writes, erased = 0);
     position = position.next();
     if (!writes.empty()) store->apply(bucket, position, writes);
     return more;
@@ -338,10 +339,11 @@ TEST_CASE("leaves: the end of an entity takes its followers' edges, and what cam
     store::put_place(here, ref.id, store::PlaceKind::backfill, 3, 19, writes, 1);
   });
   desk.step([&](store::Writes& writes) { desk.leaves.retire("alice", writes); });
+  leaf::RetiredCursor cursor;
   size_t slices = 0, erased = 0;
   for (bool more = true; more; ++slices) {
     REQUIRE(slices < 20);
-    desk.step([&](store::Writes& writes) { more = leaf::erase_retired(here, *desk.store, 100, writes, erased); });
+    desk.step([&](store::Writes& writes) { more = leaf::erase_retired(here, cursor, *desk.store, 100, writes, erased); });
   }
   CHECK(slices >= 12);  // a hundred edges each
   CHECK(erased == 0);
