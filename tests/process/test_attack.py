@@ -66,11 +66,11 @@ class Stranger:
         self.outbound.connect(node.link)
 
     def send(self, items, boot=None, to=None, number=0, fabric_id=None):
-        frame = [1, self.fabric_id if fabric_id is None else fabric_id, boot or self.boot, self.to if to is None else to, number, [], items]
+        frame = [2, self.fabric_id if fabric_id is None else fabric_id, boot or self.boot, self.to if to is None else to, number, [], items]
         self.outbound.send(msgpack.packb(frame, use_bin_type=True))
 
     def hello(self, name="stranger", boot=None, seen=None, link=None, number=0):
-        self.send([[1, 1, self.fabric_id, name, boot or self.boot, self.to if seen is None else seen, 0, "", "", "",
+        self.send([[1, 2, self.fabric_id, name, boot or self.boot, self.to if seen is None else seen, 0, "", "", "",
                     self.link if link is None else link, "", 1000]], boot, 0, number)
 
     def meet(self):
@@ -279,7 +279,7 @@ class Links(Attack):
             client.call("PUBLISH", {"author": author}, b"x")
             join = b"\1\1" + bytes([len(author)]) + author.encode() + struct.pack(">Q", 7)
             for nobody in (4000, 65535):
-                stranger.send([[8, nobody, bucket, (1 << 41) + 5, 0, 0, 0, join]])
+                stranger.send([[8, nobody, bucket, (1 << 41) + 5, 0, 0, 0, join, None]])
             time.sleep(0.3)
             client.call("PUBLISH", {"author": author}, b"y")
             client.call("TREE", {"entity": author})
@@ -315,10 +315,32 @@ class Links(Attack):
         edges = [0, 1, 255, 4095, 65535, 1 << 32, (1 << 41) + 1, 1 << 53, 1 << 63, (1 << 64) - 1]
         seed = random.randrange(1 << 32)
         rnd = random.Random(seed)
-        name, raw = "mutant", b"\1\1\6mutant" + b"\xff" * 8
+        name = "mutant"
 
         def number():
             return rnd.choice(edges)
+
+        def text(name):
+            return bytes([len(name)]) + name.encode()
+
+        def u64():
+            return struct.pack(">Q", number())
+
+        def letter():
+            who = [text(rnd.choice([name, "other"])) for _ in range(2)]
+            return b"\1" + rnd.choice([
+                lambda: b"\1" + who[0] + u64(), lambda: b"\2" + who[0] + u64(), lambda: b"\3" + who[0] + u64() + u64() + u64(),
+                lambda: b"\5" + bytes([rnd.choice([3, 5, 6])]) + who[0] + bytes(8) + u64(), lambda: b"\5\4\0" + u64() + u64(),
+                lambda: b"\6" + who[0] + who[1] + u64() + b"\5", lambda: b"\10" + who[0] + u64() + who[1],
+                lambda: bytes([rnd.choice([9, 11, 12, 13])]) + who[0] + who[1], lambda: b"\12" + who[0] + who[1] + rnd.choice([b"\0", b"\1"]),
+                lambda: random.randbytes(20)])()
+
+        def ids():
+            return b"".join(u64() for _ in range(rnd.randrange(5)))
+
+        def stream_item():
+            kind = rnd.choice([2, 3, 3, 4])
+            return [number(), kind, number(), number() % (1 << 32), None, rnd.choice([0, 2, 40]) if kind == 3 else 0, number() if kind == 3 else 0]
 
         def item():
             return rnd.choice([
@@ -328,14 +350,16 @@ class Links(Attack):
                 lambda: [5, number(), number(), number(), rnd.choice(["PUBLISH", "READ", "X.LEAF", "X.LEAVES", "FOLLOW", "PING", "MAP"]),
                          msgpack.packb({"entity": name, "limit": number()}), rnd.choice([None, b"x"])],
                 lambda: [6, number(), rnd.choice([True, False]), number(), rnd.choice(["PUBLISH", "READ", "", "TREE"]), msgpack.packb([False, []])],
-                lambda: [7, rnd.randrange(65536), name, [number(), 2, number(), number(), None],
+                lambda: [7, rnd.randrange(65536), name, stream_item(),
                          [rnd.randrange(3), b"\0\0\0\1\xff\xff", [[rnd.randrange(3), b"\0\2", []]]]],
-                lambda: [8, rnd.randrange(256), rnd.randrange(256), number(), number(), number(), number(), raw],
+                lambda: [8, rnd.randrange(256), rnd.randrange(256), number(), number(), number(), number(), letter(), None],
                 lambda: [9, rnd.randrange(65536), rnd.randrange(65536), number(), number()],
                 lambda: [10, rnd.randrange(65536), rnd.randrange(256), name, number()],
                 lambda: [11, rnd.randrange(65536), rnd.randrange(256), name, number()],
                 lambda: [12, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number()],
-                lambda: [13, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number(), number(), number(), []],
+                lambda: [13, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number(), number(), number(), [stream_item() for _ in range(rnd.randrange(3))]],
+                lambda: [14, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), ids()],
+                lambda: [15, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), ids(), ids()],
             ])()
         with Stranger(self.node) as stranger, Req(self.node.client) as client:
             stranger.meet()
