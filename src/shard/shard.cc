@@ -65,7 +65,8 @@ struct Shard::Impl {
   // Of the batch that is being made.
   std::vector<Out> held;
   std::vector<std::pair<uint64_t, BucketId>> asks;
-  std::set<BucketId> touched;
+  std::set<BucketId> touched;            // has writes in it
+  std::set<BucketId> stepped;
   size_t batch_bytes = 0;
 
   bucket::Bucket* find(BucketId id) {
@@ -76,6 +77,7 @@ struct Shard::Impl {
   // Steps one event through all its parts. Returns false when it was a stream item that was not taken.
   bool step(bucket::Bucket& bucket, BucketId id, const bucket::Event& event, Now now) {
     bool taken = true;
+    stepped.insert(id);
     const size_t parts = bucket::Bucket::parts(event);
     for (size_t part = 0; part < parts; ++part) {
       bucket::Effects effects;
@@ -94,6 +96,7 @@ struct Shard::Impl {
   }
 
   void tick(bucket::Bucket& bucket, BucketId id, Now now) {
+    stepped.insert(id);
     bucket::Effects effects;
     bucket.step(bucket::Tick{}, 0, now, store, effects);
     if (!effects.writes.empty()) {
@@ -263,6 +266,7 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
   ++shard.cycles;
   shard.asks.clear();
   shard.touched.clear();
+  shard.stepped.clear();
   shard.delivered_leaves.clear();
   shard.batch_bytes = 0;
   ASSERT(shard.held.empty());
@@ -306,8 +310,9 @@ Instant Shard::next_deadline() const {
   return next;
 }
 
-void Shard::check() const {
-  for (const auto& [id, bucket] : impl_->buckets) bucket->check(impl_->store);
+void Shard::check(bool all) const {
+  for (const auto& [id, bucket] : impl_->buckets)
+    if (all || impl_->stepped.contains(id)) bucket->check(impl_->store);
 }
 
 const bucket::Bucket* Shard::find(BucketId bucket) const { return impl_->find(bucket); }

@@ -39,7 +39,8 @@ class Shard {
   // When cycle() wants to be called again though nothing arrives; never() when not.
   Instant next_deadline() const;
 
-  void check() const;             // invariants of every bucket; the simulator calls it after cycles
+  // Invariants of the buckets that the last cycle stepped (the others are as they were), or of all. For the simulator.
+  void check(bool all = false) const;
   const bucket::Bucket* find(BucketId bucket) const;
 
  private:

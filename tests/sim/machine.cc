@@ -246,7 +246,7 @@ void Machine::shard_turn(uint32_t shard) {
       ++counters_.commits_failed;
       return crash("the checkpoint failed");
     }
-    s.shard->check();
+    s.shard->check(true);
   }
   s.syncing = true;
   s.outs_waiting = static_cast<size_t>(
