@@ -2,12 +2,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/planted.h"
@@ -104,10 +107,16 @@ int run_seeds(const Arguments& arguments) {
 }
 
 #ifdef CANOPY_PLANTED_BUGS
-// A child runs the seeds with the bug until one of them fails. Returns that seed; 0: none did.
-uint64_t find_bug(const std::string& bug, const Arguments& arguments) {
+// A child runs the seeds with a bug until one of them fails, and says which one it is at.
+struct Hunt {
+  std::string bug;
+  pid_t child = 0;
+  int progress = -1;
+};
+
+Hunt begin_hunt(const std::string& bug, const Arguments& arguments) {
   int ends[2];
-  if (pipe(ends) != 0) return 0;
+  if (pipe(ends) != 0) return {bug, -1, -1};
   const pid_t child = fork();
   if (child == 0) {
     if (!arguments.verbose && !std::freopen("/dev/null", "w", stderr)) std::_Exit(2);
@@ -121,24 +130,37 @@ uint64_t find_bug(const std::string& bug, const Arguments& arguments) {
     std::_Exit(0);
   }
   close(ends[1]);
+  return {bug, child, ends[0]};
+}
+
+// Returns whether a seed found the bug.
+bool end_hunt(const Hunt& hunt) {
   uint64_t seed = 0, read_seed = 0;
-  while (read(ends[0], &read_seed, sizeof read_seed) == sizeof read_seed) seed = read_seed;
-  close(ends[0]);
+  while (hunt.progress >= 0 && read(hunt.progress, &read_seed, sizeof read_seed) == sizeof read_seed) seed = read_seed;
+  if (hunt.progress >= 0) close(hunt.progress);
   int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : seed;
+  if (hunt.child > 0) waitpid(hunt.child, &status, 0);
+  const bool found = hunt.child > 0 && seed > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  if (found) std::printf("%-36s found by seed %llu\n", hunt.bug.c_str(), static_cast<unsigned long long>(seed));
+  else std::printf("%-36s NOT FOUND\n", hunt.bug.c_str());
+  std::fflush(stdout);
+  return found;
 }
 
 int find_planted(const Arguments& arguments) {
+  const size_t at_once = std::max(1u, std::thread::hardware_concurrency());
+  std::deque<Hunt> hunts;
   int missed = 0;
+  const auto end_first = [&] {
+    missed += !end_hunt(hunts.front());
+    hunts.pop_front();
+  };
   for (const std::string& bug : planted_bugs) {
     if (!arguments.plant.empty() && arguments.plant != bug) continue;
-    const uint64_t seed = find_bug(bug, arguments);
-    if (seed > 0) std::printf("%-36s found by seed %llu\n", bug.c_str(), static_cast<unsigned long long>(seed));
-    else std::printf("%-36s NOT FOUND\n", bug.c_str());
-    std::fflush(stdout);
-    missed += seed == 0;
+    if (hunts.size() == at_once) end_first();
+    hunts.push_back(begin_hunt(bug, arguments));
   }
+  while (!hunts.empty()) end_first();
   return missed > 0 ? 1 : 0;
 }
 #endif
