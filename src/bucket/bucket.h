@@ -148,8 +148,6 @@ class Bucket {
   };
   void publish(const Ask& ask, const wire::Publish& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   std::variant<wire::Published, Error> publish_one(const wire::Message& message, Now now, const store::Reader& reader, Effects& effects);
-  template <class Targets>
-  std::optional<Error> full_way(const Targets& targets) const;
   void send_letter(BucketId to, wire::Letter letter, Position position, Now now, Effects& effects);
   void on_letter_body(const wire::Clone& clone, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Unclone& unclone, Position position, Now now, const store::Reader& reader, Effects& effects);

@@ -65,6 +65,18 @@ std::vector<Target> targets_of(const map::BucketMap& map, const wire::MessageVie
   return targets;
 }
 
+// Returns BUSY when the way to one of the targets is full.
+std::optional<Error> full_way(const Channels& channels, const std::vector<Target>& targets) {
+  for (const Target& target : targets) {
+    if (channels.has_room(target.bucket)) continue;
+    const char* field = target.list == wire::List::mentions ? "mentions" : target.list == wire::List::replies ? "reply_to"
+                        : target.list == wire::List::topic  ? "topics"   : "to";
+    return Error{Code::busy, std::string(field) + ": the way to bucket " + std::to_string(target.bucket.value()) +
+                             (target.name.empty() ? "" : " of \"" + target.name + "\"") + " is full", 1000};
+  }
+  return std::nullopt;
+}
+
 wire::Timeline timeline_of(wire::List list) {
   return list == wire::List::direct ? wire::Timeline::home : static_cast<wire::Timeline>(list);
 }
@@ -98,7 +110,7 @@ std::variant<wire::Published, Error> Bucket::publish_one(const wire::Message& me
     return Error{Code::bad_request, "reply_to names no message: it must be the id of one", 0};
   wire::MessageView view = view_of(message);
   const std::vector<Target> targets = targets_of(*map_, view);
-  if (const auto full = full_way(targets)) return *full;
+  if (const auto full = full_way(channels_, targets)) return *full;
 
   const EntityNo author = entities_.obtain(message.author, record_, reader, effects.writes);
   const Position position = take_position();
@@ -129,19 +141,6 @@ std::variant<wire::Published, Error> Bucket::publish_one(const wire::Message& me
   entity_created(author, message.author);
   notify({wire::Timeline::sent, message.author}, {position, blob}, previous, effects);
   return wire::Published{id, id.time_ms()};
-}
-
-// Returns BUSY when the way to one of the targets is full.
-template <class Targets>
-std::optional<Error> Bucket::full_way(const Targets& targets) const {
-  for (const auto& target : targets) {
-    if (channels_.has_room(target.bucket)) continue;
-    const char* field = target.list == wire::List::mentions ? "mentions" : target.list == wire::List::replies ? "reply_to"
-                        : target.list == wire::List::topic  ? "topics"   : "to";
-    return Error{Code::busy, std::string(field) + ": the way to bucket " + std::to_string(target.bucket.value()) +
-                             (target.name.empty() ? "" : " of \"" + target.name + "\"") + " is full", 1000};
-  }
-  return std::nullopt;
 }
 
 void Bucket::send_letter(BucketId to, wire::Letter letter, Position position, Now now, Effects& effects) {
@@ -273,7 +272,7 @@ std::optional<Error> Bucket::withdraw(const OwnMessage& own, std::string_view na
   const auto view = wire::decode_message(*blob);
   ASSERT(view);
   const std::vector<Target> targets = targets_of(*map_, *view);
-  if (auto full = full_way(targets)) return full;
+  if (auto full = full_way(channels_, targets)) return full;
 
   const Position position = take_position();
   lists_.erase(ListKind::sent, own.author, {own.position, own.ref, {}}, reader, effects.writes);
