@@ -62,7 +62,7 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
     part_done(ask.ask, effects);
     return;
   }
-  const EntityNo follower = entities_.obtain(pair.follower, record_, reader, effects.writes);
+  const EntityNo follower = known_follower ? *known_follower : entities_.obtain(pair.follower, record_, reader, effects.writes);
   entity_created(follower, pair.follower);
   if (!known) {
     // The positions below `since` are for the earlier messages; more than home shows are not wanted.
