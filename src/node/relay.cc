@@ -1,6 +1,7 @@
 #include "node/relay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/planted.h"
@@ -45,17 +46,19 @@ void Relay::on_frame(const Peer& from, uint64_t number, Items items, Output& out
   }
 }
 
-// The job itself counts as an open part while it is being split, so that it ends once.
+// The job itself counts as an open part while it is being split, so that it ends once. However many
+// reflectors of the tree this node plays, each of its shards hears of the letter once.
 void Relay::run(Job job, const wire::StreamLetter& letter, bool at_root, Output& out) {
   const uint64_t number = ++last_job_;
   job.open = 1;
   jobs_.emplace(number, std::move(job));
-  serve(number, letter, letter.route, at_root, 0, out);
+  serve(number, letter, letter.route, at_root, 0);
+  for (uint32_t shard = 0; shard < local_.size(); ++shard)
+    if (!local_[shard].empty()) deliver(number, letter, shard, std::exchange(local_[shard], {}), out);
   end_one(number, out);
 }
 
-void Relay::serve(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, size_t depth,
-                  Output& out) {
+void Relay::serve(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, size_t depth) {
   if (route.node != place_.self || depth >= route_depth_max || !place_.known()) {
     std::vector<BucketId> leaves;
     collect_leaves(route, leaves);
@@ -64,26 +67,23 @@ void Relay::serve(uint64_t job, const wire::StreamLetter& letter, const wire::Ro
     return;
   }
   counters_.letters_per_message_max = std::max<uint64_t>(counters_.letters_per_message_max, route.letters());
-  serve_leaves(job, letter, route, at_root, out);
+  serve_leaves(job, letter, route, at_root);
   for (const wire::Route& child : route.children) {
-    if (child.node == place_.self) serve(job, letter, child, false, depth + 1, out);
+    if (child.node == place_.self) serve(job, letter, child, false, depth + 1);
     else send(job, letter, child);
   }
 }
 
 // Leaves of other nodes stand in a route only at the root; elsewhere the map has changed meanwhile.
-void Relay::serve_leaves(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root,
-                         Output& out) {
-  std::map<uint32_t, std::vector<BucketId>> by_shard;
+void Relay::serve_leaves(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root) {
   std::map<NodeIndex, std::vector<BucketId>> by_node;
   std::vector<BucketId> lost;
   for (const BucketId leaf : route.leaves) {
     if (planted("relay forgets a leaf") && !at_root && route.leaves.size() > 1 && leaf == route.leaves.back()) continue;
-    if (place_.mine(leaf)) by_shard[place_.shard(leaf)].push_back(leaf);
+    if (place_.mine(leaf)) local_[place_.shard(leaf)].push_back(leaf);
     else if (at_root && place_.exists(leaf)) by_node[place_.map->owner(leaf)].push_back(leaf);
     else lost.push_back(leaf);
   }
-  for (auto& [shard, leaves] : by_shard) deliver(job, letter, shard, std::move(leaves), out);
   for (auto& [node, leaves] : by_node) send(job, letter, wire::Route{node, std::move(leaves), {}});
   counters_.leaves_not_mine += lost.size();
   not_taken(job, lost);
@@ -99,8 +99,9 @@ void Relay::deliver(uint64_t job, const wire::StreamLetter& letter, uint32_t sha
     return;
   }
   used += bytes;
-  counters_.deliveries += leaves.size();
   std::sort(leaves.begin(), leaves.end());
+  leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());  // a peer may name one twice
+  counters_.deliveries += leaves.size();
   const uint64_t part = new_part({job, leaves, true, shard, bytes});
   out.shards.push_back({shard, shard::Deliver{part, letter.root, letter.reflector, letter.item, std::move(leaves)}});
 }

@@ -20,7 +20,7 @@ constexpr size_t route_depth_max = 16;   // levels of a tree: 2 children each wo
 class Relay {
  public:
   Relay(const Place& place, Links& links, Frames& frames, Counters& counters)
-      : place_(place), links_(links), frames_(frames), counters_(counters), shard_bytes_(place.shards, 0) {}
+      : place_(place), links_(links), frames_(frames), counters_(counters), shard_bytes_(place.shards, 0), local_(place.shards) {}
 
   void on_push(uint32_t shard, shard::Push push, Output& out);
   // All stream letters of one frame, with their indices in it.
@@ -58,8 +58,8 @@ class Relay {
   };
 
   void run(Job job, const wire::StreamLetter& letter, bool at_root, Output& out);
-  void serve(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, size_t depth, Output& out);
-  void serve_leaves(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, Output& out);
+  void serve(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root, size_t depth);
+  void serve_leaves(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root);
   void deliver(uint64_t job, const wire::StreamLetter& letter, uint32_t shard, std::vector<BucketId> leaves, Output& out);
   void send(uint64_t job, const wire::StreamLetter& letter, wire::Route route);
   void not_taken(uint64_t job, const std::vector<BucketId>& leaves);
@@ -76,6 +76,7 @@ class Relay {
   std::unordered_map<uint64_t, Part> parts_;      // the same
   std::map<uint64_t, Incoming> incoming_;
   std::vector<size_t> shard_bytes_;               // on their way to each shard: its credit
+  std::vector<std::vector<BucketId>> local_;      // of the letter that is being split, by shard
   uint64_t last_job_ = 0, last_part_ = 0, last_incoming_ = 0;
 };
 
