@@ -17,6 +17,7 @@
 #include "daemon/notify.h"
 #include "daemon/queue.h"
 #include "daemon/shard_thread.h"
+#include "daemon/unsynced.h"
 #include "link/endpoint.h"
 #include "link/sockets.h"
 #include "node/node.h"
@@ -91,6 +92,7 @@ class Shell : public Daemon, private link::Receiver {
     auto data_dir = DataDir::open(s.node.data_dir);
     if (!data_dir) return tl::unexpected<Error>(std::move(data_dir.error()));
     data_dir_ = std::move(*data_dir);
+    TRY(judge_stores());
     auto control = store::LmdbBackend::open({data_dir_->control(), control_map_size});
     if (!control) return tl::unexpected<Error>(std::move(control.error()));
     control_ = std::move(*control);
@@ -105,8 +107,8 @@ class Shell : public Daemon, private link::Receiver {
     const Settings& s = options_.settings;
     const auto& bound = sockets_->bound();
     log::notice("listening client={} feed={} ingest={} link={}", bound.client, bound.feed, bound.ingest, bound.link);
-    log::notice("started node={} fabric={} version={} shards={} data_dir={}", log::quote(s.node.name), log::quote(s.fabric.name),
-                CANOPY_VERSION, shards_.size(), log::quote(s.node.data_dir));
+    log::notice("started node={} fabric={} version={} shards={} durability={} data_dir={}", log::quote(s.node.name), log::quote(s.fabric.name),
+                CANOPY_VERSION, shards_.size(), durability_name(s.store.durability), log::quote(s.node.data_dir));
     watchdog_ = notify::watchdog();
     now_ = now();
     node_->start(now_, out_);
@@ -153,15 +155,51 @@ class Shell : public Daemon, private link::Receiver {
     return {};
   }
 
+  // After an unclean stop without syncs: the stores are taken only while the kernel still has what was
+  // committed. There is no other copy of them (fabric.replicas is 1) to begin again from.
+  Result<void> judge_stores() {
+    const std::string& path = data_dir_->path();
+    auto mark = read_unsynced(path);
+    if (!mark) return tl::unexpected<Error>(std::move(mark.error()));
+    unsynced_ = std::move(*mark);
+    const std::string boot = boot_id();
+    if (unsynced_ && !can_be_trusted(*unsynced_, boot))
+      return failure(Code::bad_request,
+                     "node.data_dir = \"" + path + "\": its node ran without a sync of each commit (store.durability = \"" +
+                         unsynced_->durability + "\") and was not stopped before the machine was, or a sync failed: the stores may be "
+                         "damaged, and there is no other copy; to check and accept them: canopy recover " + path);
+    if (unsynced_) log::warning("the stores were not closed, their last commits are synced now durability={}", unsynced_->durability);
+    return {};
+  }
+
+  Result<void> mark_stores() const {
+    if (durability() == Durability::commit) return {};
+    return write_unsynced(data_dir_->path(), {std::string(durability_name(durability())), boot_id()});
+  }
+
+  Durability durability() const { return options_.settings.store.durability; }
+
   // All at once: each reads its own journal.
   Result<void> open_shards(uint32_t count) {
+    TRY(mark_stores());
     const uint64_t map_size = (options_.settings.store.map_size + page_bytes - 1) / page_bytes * page_bytes;
     const auto& timeline = options_.settings.timeline;
-    for (uint32_t i = 0; i < count; ++i)
-      shards_.push_back(std::make_unique<ShardThread>(ShardThreadOptions{i, data_dir_->shard(i), map_size, timeline.memory / count, timeline.active_window}, bell_));
+    for (uint32_t i = 0; i < count; ++i) {
+      ShardThreadOptions options;
+      options.number = i;
+      options.data_dir = data_dir_->path();
+      options.path = data_dir_->shard(i);
+      options.map_size = map_size;
+      options.home_bytes_max = timeline.memory / count;
+      options.active_window = timeline.active_window;
+      options.durability = durability();
+      options.sync_interval = options_.settings.store.sync_interval;
+      options.sync_at_start = unsynced_.has_value();
+      shards_.push_back(std::make_unique<ShardThread>(std::move(options), bell_));
+    }
     to_shard_.resize(count);
     for (const auto& shard : shards_) TRY(shard->opened());
-    return {};
+    return durability() == Durability::commit && unsynced_ ? remove_unsynced(data_dir_->path()) : Result<void>();
   }
 
   // ---- the loop
@@ -342,13 +380,24 @@ class Shell : public Daemon, private link::Receiver {
     node_->flush(now_, out_);
     carry_out();
     sockets_.reset();  // gives what is queued a second to leave
+    if (const auto synced = stores_closed(); !synced) {
+      log::err("{}", synced.error().message);
+      failed_ = true;
+    }
     log::notice("stopped unanswered={}", left);
     return failed_ ? 1 : 0;
+  }
+
+  // The shards have synced what they had: a start on any machine may take it.
+  Result<void> stores_closed() const {
+    if (durability() == Durability::commit) return {};
+    return remove_unsynced(data_dir_->path());
   }
 
   DaemonOptions options_;
   const Signals& signals_;
   std::unique_ptr<DataDir> data_dir_;  // the lock goes last
+  std::optional<Unsynced> unsynced_;   // the mark that the process before left
   std::unique_ptr<store::LmdbBackend> control_;
   Bell bell_;
   std::unique_ptr<link::Sockets> sockets_;

@@ -21,7 +21,7 @@ struct DaemonOptions {
 class Daemon {
  public:
   // Opens the directory, the control store, the sockets, the node and the shards, in this order. An
-  // error of code bad_request is the operator's (a setting), any other the machine's. `signals` outlives it.
+  // error of code bad_request is the operator's (a setting, stores that are not trusted), any other the machine's. `signals` outlives it.
   [[nodiscard]] static Result<std::unique_ptr<Daemon>> open(DaemonOptions options, const Signals& signals);
   virtual ~Daemon() = default;
 

@@ -3,6 +3,7 @@
 //   lock         held with flock() while a daemon runs; the number of its process for a reader
 //   control/     who the node is, and the map (node/identity.h)
 //   shard-0/ …   a store for each shard
+//   unsynced     there may be commits in them that are not on the disk (unsynced.h)
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@ class DataDir {
   DataDir(const DataDir&) = delete;
   DataDir& operator=(const DataDir&) = delete;
 
+  const std::string& path() const { return path_; }
   std::string control() const { return path_ + "/control"; }
   std::string shard(uint32_t number) const { return path_ + "/shard-" + std::to_string(number); }
 

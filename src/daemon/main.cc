@@ -1,6 +1,7 @@
 // canopyd: one node of a fabric.
 //
-// Exit status: 0 after SIGTERM or SIGINT; 1 when the machine fails; 2 for a wrong setting or option.
+// Exit status: 0 after SIGTERM or SIGINT; 1 when the machine fails; 2 when a person has to act: a wrong
+// setting or option, stores that are not trusted after a power cut.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>

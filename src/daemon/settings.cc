@@ -87,12 +87,14 @@ Key size_key(std::string_view name, Field field, uint64_t least, uint64_t most) 
 }
 
 template <class Field>
-Key duration_key(std::string_view name, Field field) {
+Key duration_key(std::string_view name, Field field, Duration least = {}, Duration most = Duration::of_s(age_s_max)) {
+  std::string want = "want a duration such as \"24h\" (ms, s, m, h, d)";
+  if (least > Duration{}) want += ", from " + in_quotes(show_duration(least)) + " to " + in_quotes(show_duration(most));
   return {name,
           [=](Settings& s, const Value& v) -> std::optional<std::string> {
             const auto* text = std::get_if<std::string>(&v.is);
             const auto duration = text ? parse_duration(*text) : std::nullopt;
-            if (!duration) return "want a duration such as \"24h\" (ms, s, m, h, d)";
+            if (!duration || *duration < least || *duration > most) return want;
             field(s) = *duration;
             return std::nullopt;
           },
@@ -248,8 +250,21 @@ std::string judge_any(const std::string& text) {
   return text.find('\0') == std::string::npos ? "" : "want a text without a zero byte";
 }
 
-std::string judge_durability(const std::string& text) {
-  return text == "commit" || text == "interval" || text == "memory" ? "" : "want \"commit\", \"interval\" or \"memory\"";
+constexpr std::array<std::pair<std::string_view, Durability>, 3> durabilities{
+    {{"commit", Durability::commit}, {"interval", Durability::interval}, {"memory", Durability::memory}}};
+
+Key durability_key() {
+  return {"store.durability",
+          [](Settings& s, const Value& v) -> std::optional<std::string> {
+            const auto* text = std::get_if<std::string>(&v.is);
+            for (const auto& [name, durability] : durabilities) {
+              if (text == nullptr || *text != name) continue;
+              s.store.durability = durability;
+              return std::nullopt;
+            }
+            return "want \"commit\", \"interval\" or \"memory\"";
+          },
+          [](const Settings& s) { return in_quotes(durability_name(s.store.durability)); }, false, true};
 }
 
 #define FIELD(member) [](auto& s) -> auto& { return s.member; }
@@ -280,7 +295,8 @@ const std::vector<Key>& keys() {
       number_key("tree.fanout", FIELD(tree.fanout), 2, 4096),
       not_yet(number_key("tree.leaf_segment", FIELD(tree.leaf_segment), 1, many)),
       number_key("tree.max_hops", FIELD(tree.max_hops), 1, 255),
-      not_yet(text_key("store.durability", FIELD(store.durability), judge_durability)),
+      durability_key(),
+      duration_key("store.sync_interval", FIELD(store.sync_interval), Duration::of_ms(10), Duration::of_s(3600)),
       number_key("store.shards", FIELD(store.shards), 0, limits::shards_max, " (0: one per core)"),
       size_key("store.map_size", FIELD(store.map_size), 16 * mib, 64 * tib),
       number_key("timeline.capacity", FIELD(timeline.capacity), 1, 100'000),
@@ -458,6 +474,12 @@ Result<void> check_fabric(const Settings& s) {
 }
 
 }  // namespace
+
+std::string_view durability_name(Durability durability) {
+  for (const auto& [name, one] : durabilities)
+    if (one == durability) return name;
+  return "";
+}
 
 Surroundings surroundings() {
   const auto variable = [](const char* name) {

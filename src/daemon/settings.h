@@ -13,6 +13,11 @@
 
 namespace canopy::daemon {
 
+// When others hear of a commit. commit: after its fsync. interval: at once, with a sync every
+// store.sync_interval. memory: at once, with a sync only at the end; for a RAM disk.
+enum class Durability : uint8_t { commit, interval, memory };
+std::string_view durability_name(Durability durability);
+
 enum class LogLevel : uint8_t { err = 3, warning = 4, notice = 5, info = 6, debug = 7 };  // as in syslog(3)
 
 struct Settings {
@@ -47,7 +52,8 @@ struct Settings {
     uint32_t max_hops = 16;
   } tree;
   struct {
-    std::string durability = "commit";
+    Durability durability = Durability::commit;
+    Duration sync_interval = Duration::of_s(1);
     uint32_t shards = 0;
     uint64_t map_size = uint64_t{64} << 30;
   } store;

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "daemon/clock.h"
+#include "daemon/interval_sync.h"
 #include "daemon/log.h"
+#include "daemon/unsynced.h"
 #include "shard/shard.h"
 #include "store/lmdb_backend.h"
 #include "store/store.h"
@@ -44,20 +46,42 @@ void ShardThread::run() {
   const std::string name = "shard-" + std::to_string(options_.number);
   pthread_setname_np(pthread_self(), name.c_str());
   try {
-    auto backend = store::LmdbBackend::open({options_.path, options_.map_size});
+    const auto sync = options_.durability == Durability::commit ? store::Sync::every_commit : store::Sync::on_demand;
+    auto backend = store::LmdbBackend::open({options_.path, options_.map_size, sync});
     if (!backend) return opened_.set_value(tl::unexpected<Error>(std::move(backend.error())));
-    auto store = store::Store::open(**backend, {});
-    if (!store) return opened_.set_value(tl::unexpected<Error>(std::move(store.error())));
-    shard::ShardOptions options;
-    options.name = name;
-    options.home_bytes_max = options_.home_bytes_max;
-    options.active_window = options_.active_window;
-    shard::Shard shard(**store, options);
-    opened_.set_value({});
-    loop(shard);
+    work(**backend);
   } catch (const std::exception& error) {
     end_process(options_.number, error.what());
   }
+}
+
+void ShardThread::work(store::LmdbBackend& backend) {
+  if (options_.sync_at_start) sync(backend);
+  auto store = store::Store::open(backend, {});
+  if (!store) return opened_.set_value(tl::unexpected<Error>(std::move(store.error())));
+  shard::ShardOptions options;
+  options.name = "shard-" + std::to_string(options_.number);
+  options.home_bytes_max = options_.home_bytes_max;
+  options.active_window = options_.active_window;
+  shard::Shard shard(**store, options);
+  opened_.set_value({});
+  if (options_.durability == Durability::interval) {
+    const IntervalSync beside(backend, options_.sync_interval, [this](const std::string& why) { sync_failed(why); });
+    loop(shard);
+  } else {
+    loop(shard);
+  }
+  if (options_.durability != Durability::commit) sync(backend);
+}
+
+void ShardThread::sync(const store::LmdbBackend& backend) const {
+  if (const auto done = backend.sync(); !done) sync_failed(done.error().message);
+}
+
+// The kernel may have dropped what it could not write, and would call the next sync a success.
+void ShardThread::sync_failed(const std::string& why) const {
+  distrust(options_.data_dir);
+  end_process(options_.number, why);
 }
 
 void ShardThread::loop(shard::Shard& shard) {

@@ -12,23 +12,32 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "daemon/queue.h"
+#include "daemon/settings.h"
 #include "shard/seam.h"
 
 namespace canopy::shard {
 class Shard;
+}
+namespace canopy::store {
+class LmdbBackend;
 }
 
 namespace canopy::daemon {
 
 struct ShardThreadOptions {
   uint32_t number = 0;
+  std::string data_dir;    // of the node
   std::string path;        // of its store
   uint64_t map_size = 0;
   uint64_t home_bytes_max = 0;   // of materialised timelines
   Duration active_window;
+  Durability durability = Durability::commit;
+  Duration sync_interval;        // for Durability::interval
+  bool sync_at_start = false;    // what the process before left may not be on the disk
 };
 
-// put, take and empty belong to the I/O thread. A commit that fails for good ends the process.
+// put, take and empty belong to the I/O thread. A commit or a sync that fails for good ends the process. When
+// stop() returns, all that was committed is on the disk, in every mode.
 class ShardThread {
  public:
   // Starts the thread, which opens the store. `io` is rung when there is something to take; outlives this.
@@ -54,7 +63,10 @@ class ShardThread {
 
  private:
   void run();
+  void work(store::LmdbBackend& backend);
   void loop(shard::Shard& shard);
+  void sync(const store::LmdbBackend& backend) const;
+  [[noreturn]] void sync_failed(const std::string& why) const;
 
   const ShardThreadOptions options_;
   Bell& io_;

@@ -27,7 +27,7 @@ class Backend {
   virtual Result<void> begin() = 0;
   virtual Result<void> put(Space space, std::string_view key, std::string_view value) = 0;  // busy: full
   virtual Result<void> erase(Space space, std::string_view key) = 0;  // an absent key is no error
-  // Durable when it returns OK. An error of code busy (disk or map full) left the last commit as it
+  // Durable when it returns OK (as durable as the backend was opened for). An error of code busy (disk or map full) left the last commit as it
   // was, and the next transaction may work; after any other error the process must end.
   virtual Result<void> commit() = 0;
   virtual void abort() = 0;

@@ -67,12 +67,13 @@ int open_databases(MDB_env* env, unsigned flags, unsigned (&dbis)[2]) {
   return rc;
 }
 
-int open_env(const std::string& path, uint64_t map_size, MDB_env*& env) {
+int open_env(const std::string& path, uint64_t map_size, Sync sync, MDB_env*& env) {
   int rc = mdb_env_create(&env);
   if (rc != 0) return rc;
   rc = mdb_env_set_maxdbs(env, 2);
   if (rc == 0) rc = mdb_env_set_mapsize(env, map_size);
-  const unsigned flags = env_flags | (planted("commit without sync") ? MDB_NOSYNC : 0u);
+  const bool no_sync = sync == Sync::on_demand || planted("commit without sync");
+  const unsigned flags = env_flags | (no_sync ? MDB_NOSYNC : 0u);
   if (rc == 0) rc = mdb_env_open(env, path.c_str(), flags, file_mode);
   if (rc == 0) return 0;
   mdb_env_close(env);
@@ -147,7 +148,7 @@ Result<void> LmdbBackend::create() const {
   if (!error) fs::create_directories(fresh, error);
   if (error) return open_failure(fresh, "cannot be created", error.value());
   MDB_env* env = nullptr;
-  int rc = open_env(fresh, options_.map_size, env);
+  int rc = open_env(fresh, options_.map_size, Sync::every_commit, env);
   if (rc != 0) return open_failure(fresh, "cannot be created", rc);
   unsigned dbis[2];
   rc = open_databases(env, MDB_CREATE, dbis);
@@ -163,7 +164,7 @@ Result<void> LmdbBackend::create() const {
 }
 
 Result<void> LmdbBackend::start() {
-  int rc = open_env(options_.path, options_.map_size, env_);
+  int rc = open_env(options_.path, options_.map_size, options_.sync, env_);
   if (rc != 0) return open_failure(options_.path, "cannot be opened", rc);
   int dead = 0;
   mdb_reader_check(env_, &dead);
@@ -251,6 +252,12 @@ Result<void> LmdbBackend::commit() {
   write_ = nullptr;  // freed, however it ended
   ++commits_;
   if (rc != 0) return write_failure(rc, "commit");
+  return {};
+}
+
+// Forced, it is one fdatasync() of the file, without any of the environment's locks.
+Result<void> LmdbBackend::sync() const {
+  if (const int rc = mdb_env_sync(env_, 1); rc != 0) return open_failure(options_.path, "cannot be synced", rc);
   return {};
 }
 

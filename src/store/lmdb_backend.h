@@ -1,8 +1,8 @@
 // The backend of the daemon: one LMDB environment in a directory of its own. lmdb_backend.cc is the
 // only file that includes lmdb.h. One process (own lock file), one thread.
 //
-// Sync is LMDB's default: durable when commit() returns. Read transactions are renewed for each read
-// and never held across a commit, because an old reader stops LMDB from reusing pages.
+// Read transactions are renewed for each read and never held across a commit, because an old reader stops
+// LMDB from reusing pages.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,15 @@ struct MDB_txn;
 
 namespace canopy::store {
 
+// When a commit is on the disk. Without a sync of each the file is whole as long as the machine runs,
+// whatever becomes of the process; after a power cut it may be a mixture that opens all the same
+// (measured: src/store/README.md, "Durability"). Whoever asks for it keeps a mark (daemon/unsynced.h).
+enum class Sync : uint8_t { every_commit, on_demand };
+
 struct LmdbOptions {
   std::string path;                          // the directory; created when absent
   uint64_t map_size = uint64_t{16} << 30;    // fixed while open; address space, not disk (the file is sparse)
+  Sync sync = Sync::every_commit;
 };
 
 class LmdbBackend final : public Backend {
@@ -41,6 +47,11 @@ class LmdbBackend final : public Backend {
   void abort() override;
   uint64_t bytes_free() const override;
   uint64_t bytes_total() const override;
+
+  // Everything committed so far is on the disk when it returns OK. The only call that another thread may
+  // make, also during a commit. After an error nothing that was not synced before can be trusted: the
+  // kernel may have dropped it, and would not say so again.
+  Result<void> sync() const;
 
  private:
   class Reading;

@@ -62,6 +62,7 @@ level = "debug")";
   CHECK(settings->node.zone == "attic");
   CHECK(settings->fabric.bucket_count == 128);
   CHECK(settings->store.map_size == uint64_t{1} << 30);
+  CHECK(settings->store.durability == Durability::commit);
   CHECK(settings->retention.stream == 500);
   CHECK(settings->limits.body_max == 2 << 20);
   CHECK(settings->listen.feed == "");
@@ -70,6 +71,19 @@ level = "debug")";
   const auto three = read("", {"fabric.bootstrap_expect=3", R"(fabric.seeds=["tcp://127.0.0.1:1", "tcp://[::1]:2", "ipc:///run/x"])"});
   REQUIRE(three);
   CHECK(three->fabric.seeds.size() == 3);
+}
+
+TEST_CASE("settings: the three ways of durability, and the interval of the second") {
+  const std::vector<std::pair<std::string, Durability>> ways{
+      {"commit", Durability::commit}, {"interval", Durability::interval}, {"memory", Durability::memory}};
+  for (const auto& [name, durability] : ways) {
+    const auto settings = read("[store]\ndurability = \"" + name + "\"\nsync_interval = \"250ms\"", {});
+    REQUIRE(settings);
+    CHECK(settings->store.durability == durability);
+    CHECK(durability_name(settings->store.durability) == name);
+    CHECK(settings->store.sync_interval == Duration::of_ms(250));
+    CHECK(read("", {"store.durability=" + name})->store.durability == durability);
+  }
 }
 
 TEST_CASE("settings: a refusal names the key, the value and what would be right") {
@@ -81,7 +95,7 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
   const std::string sections =
       "the sections are [node], [listen], [advertise], [fabric], [tree], [store], [timeline], [retention], [limits], [log]";
   const std::vector<Row> table{
-      {"[store]\nshardz = 2", "canopy.toml:2: store.shardz = 2: unknown setting; [store] has durability, shards, map_size"},
+      {"[store]\nshardz = 2", "canopy.toml:2: store.shardz = 2: unknown setting; [store] has durability, sync_interval, shards, map_size"},
       {"[stores]\nshards = 2", "canopy.toml:2: stores.shards = 2: unknown setting; " + sections},
       {"[stores]", "canopy.toml:1: stores: unknown setting; " + sections},
       {"shards = 2", "canopy.toml:1: shards = 2: unknown setting; " + sections},
@@ -90,7 +104,9 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
       {"[store]\nshards = \"2\"", "canopy.toml:2: store.shards = '2': want a number from 0 to 64 (0: one per core)"},
       {"[store]\nmap_size = \"64 gigs\"", "canopy.toml:2: store.map_size = '64 gigs': want a size from \"16MiB\" to \"64TiB\""},
       {"[store]\nmap_size = \"1MiB\"", "canopy.toml:2: store.map_size = '1MiB': want a size from \"16MiB\" to \"64TiB\""},
-      {"[store]\ndurability = \"memory\"", "canopy.toml:2: store.durability = 'memory': not supported yet; want \"commit\""},
+      {"[store]\ndurability = 1", "canopy.toml:2: store.durability = 1: want \"commit\", \"interval\" or \"memory\""},
+      {"[store]\nsync_interval = \"1ms\"",
+       "canopy.toml:2: store.sync_interval = '1ms': want a duration such as \"24h\" (ms, s, m, h, d), from \"10ms\" to \"1h\""},
       {"[store]\ndurability = \"some\"", "canopy.toml:2: store.durability = 'some': want \"commit\", \"interval\" or \"memory\""},
       {"[node]\nname = \"\"", "canopy.toml:2: node.name = '': want 1 to 200 bytes of UTF-8 without control characters"},
       {"[node]\ninsecure = 1", "canopy.toml:2: node.insecure = 1: want true or false"},

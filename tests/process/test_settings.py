@@ -67,7 +67,7 @@ class Settings(unittest.TestCase):
             ("fabric.bucket_count=8192", "fabric.bucket_count", "8192", "4096"),
             ("fabric.replicas=2", "fabric.replicas", "2", "not supported yet"),
             ("fabric.min_in_sync=2", "fabric.min_in_sync", "not supported yet"),
-            ("store.durability=memory", "store.durability", "not supported yet"),
+            ("store.sync_interval=1ms", "store.sync_interval", "1ms", "10ms"),
             ("store.durability=perhaps", "store.durability", "perhaps", "commit"),
             ("retention.sent=0", "retention.sent", "count"),
             ("listen.metrics=127.0.0.1:7704", "listen.metrics", "not supported yet"),

@@ -1,7 +1,10 @@
 // What a Backend promises, on both; then what each adds.
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "hosts.h"
+#include "store/verify.h"
 
 namespace canopy::store {
 namespace {
@@ -128,6 +131,72 @@ TEST_CASE("lmdb backend: an empty directory becomes a store, a foreign one is le
   std::filesystem::create_directories(dir.file("broken"));
   std::ofstream(dir.file("broken") + "/data.mdb") << std::string(10'000, 'x');
   CHECK(LmdbBackend::open({dir.file("broken"), 64u << 20}).error().code == Code::unavailable);
+}
+
+TEST_CASE("lmdb backend: without a sync of each commit all is there for the next process, and the mode may change") {
+  TestDir dir;
+  int number = 0;
+  for (const Sync sync : {Sync::every_commit, Sync::on_demand, Sync::on_demand, Sync::every_commit}) {
+    auto opened = LmdbBackend::open({dir.file("store"), 8u << 20, sync});
+    REQUIRE(opened.has_value());
+    for (int before = 0; before < number; ++before) CHECK((*opened)->get(Space::tables, std::to_string(before)) == "x");
+    REQUIRE((*opened)->begin().has_value());
+    put(**opened, Space::tables, std::to_string(number++), "x");
+    REQUIRE((*opened)->commit().has_value());
+    CHECK((*opened)->sync().has_value());
+  }
+}
+
+TEST_CASE("lmdb backend: a sync on another thread does not wait for a commit, nor a commit for it") {
+  TestDir dir;
+  auto opened = LmdbBackend::open({dir.file("store"), 8u << 20, Sync::on_demand});
+  REQUIRE(opened.has_value());
+  std::atomic<int> failures{0};
+  std::atomic<bool> end{false};
+  std::thread beside([&] {
+    while (!end) failures += (*opened)->sync() ? 0 : 1;
+  });
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE((*opened)->begin().has_value());
+    put(**opened, Space::tables, std::to_string(i), "x");
+    CHECK((*opened)->sync().has_value());  // with the transaction open
+    REQUIRE((*opened)->commit().has_value());
+  }
+  end = true;
+  beside.join();
+  CHECK(failures == 0);
+}
+
+TEST_CASE("verify: a sound store is counted, a damaged row or journal is named") {
+  MemBackend mem;
+  auto store = Store::open(mem, {});
+  REQUIRE(store.has_value());
+  for (uint64_t i = 1; i <= 20; ++i) {
+    Writes w;
+    w.put(test_key(1, std::to_string(i)), std::string(100, 'x'));
+    (*store)->apply(BucketId(1), Position(i), w);
+    REQUIRE((*store)->commit().has_value());
+    if (i == 10)
+      while (*(*store)->checkpoint()) {}
+  }
+  store->reset();
+  const auto sound = verify(mem);
+  CHECK(sound.damage == "");
+  CHECK(sound.rows >= 10);
+  CHECK(sound.replayed == 10);
+
+  const auto damaged = [&](Space space, size_t nth) {
+    MemBackend::Image image = mem.image();
+    auto& rows = image[static_cast<size_t>(space)];
+    auto row = std::next(rows.begin(), static_cast<long>(nth));
+    row->second[20] = static_cast<char>(row->second[20] ^ 1);
+    MemBackend other(std::move(image));
+    return verify(other).damage;
+  };
+  CHECK(damaged(Space::tables, 3).find("is damaged") != std::string::npos);
+  CHECK(damaged(Space::journal, mem.image()[0].size() - 1).find("journal: ") != std::string::npos);
+  MemBackend empty;
+  CHECK(verify(empty).damage == "");
 }
 
 TEST_CASE("lmdb backend: a full map is busy, the last commit stays, and space that is freed is used again") {

@@ -94,6 +94,7 @@ int run(int argc, char** argv) {
   add_load(app, action);
   add_export(app, action);
   add_import(app, action);
+  add_recover(app, action);
   add_help(app, action);
 
   try {
