@@ -100,7 +100,8 @@ void Fabric::launch() {
 
 void Fabric::wait_ready(Node& node) {
   const auto begin = Clock::now();
-  for (uint32_t tag = 1; Clock::now() - begin < ready_patience; ++tag) {
+  // Those that are not answered yet when one is, are later: their tags must be nobody else's.
+  for (uint32_t tag = 0x40000000u; Clock::now() - begin < ready_patience; ++tag) {
     stop_if_interrupted();
     if (node.process->ended()) throw Stop("canopyd ended before it was ready:\n" + end_of_log(node));
     node.dealer->send(tag, frames_of(wire::Ping{}));

@@ -13,8 +13,8 @@ class App;
 namespace canopy::bench {
 
 struct GraphOptions {
-  std::string shape = "uniform";  // or power-law, celebrity, or "file" when one is given
-  std::string file;
+  std::string shape{"uniform"};  // or power-law, celebrity, or "file" when one is given
+  std::string file{};
   uint32_t users = 100'000, followers = 400, follows = 4;
   uint32_t authors = 1000;        // of a power law
   double exponent = 2.3;          // of the number of followers, as published of Twitter
