@@ -16,7 +16,10 @@ import types
 sys.dont_write_bytecode = True
 
 import install
+import mosquitto_peer
+import nats_peer
 import ours
+import postgres_peer
 import redis_peer
 from server import Failed
 
@@ -37,6 +40,9 @@ peers = [
     Peer("redis-always", "Redis, LPUSH+LTRIM, always", redis_peer, fsync="always"),
     Peer("redis-no-trim", "Redis, LPUSH only, everysec", redis_peer, trim=0),
     Peer("redis-two", "two Redises, LPUSH+LTRIM, everysec", redis_peer, instances=2),
+    Peer("postgres", "PostgreSQL, INSERT … SELECT, fsync", postgres_peer),
+    Peer("mosquitto", "mosquitto, offline QoS-1 sessions", mosquitto_peer),
+    Peer("nats", "NATS JetStream, a subject each", nats_peer),
 ]
 
 
@@ -92,24 +98,33 @@ def rounds_of(given, followers):
     return found
 
 
-def median(values):
-    return statistics.median(values) if values else float("nan")
+def shown(value, width, places):
+    return f"{'-':>{width}}" if value is None else f"{value:{width},.{places}f}"
 
 
 def print_table(given, followers, found):
-    head = f"{followers:,} followers a message"
-    print(f"\n{head:38}{'deliveries/s':>14}{'per CPU-s':>12}{'server':>8}{'load':>6}{'disk B':>8}{'RAM B':>7}   Canopy / it: median, of each round")
+    print(f"\n{f'{followers:,} followers a message':38}{'deliveries/s':>14}{'per CPU-s':>12}{'server':>8}{'load':>6}{'disk B':>8}{'RAM B':>7}"
+          "   Canopy / it: median (each round); per CPU-s")
     names = {"canopy": "Canopy, durable when acknowledged", **{peer.name: peer.what for peer in given.chosen}}
     for name, rounds in found.items():
         good = [one for one in rounds if one]
         if not good:
             print(f"{names[name]:38}{'not measured':>14}")
             continue
-        middle = lambda key: median([one[key] for one in good if one[key] is not None])
-        ratios = [mine["deliveries_per_s"] / its["deliveries_per_s"] for mine, its in zip(found["canopy"], rounds) if mine and its]
-        versus = "" if name == "canopy" or not ratios else f"{median(ratios):.2f}   ({' '.join(f'{ratio:.2f}' for ratio in ratios)})"
-        print(f"{names[name]:38}{middle('deliveries_per_s'):14,.0f}{middle('deliveries_per_cpu_s'):12,.0f}{middle('server_cores'):8.2f}{middle('load_cores'):6.2f}"
-              f"{middle('written_per_delivery'):8.1f}{middle('ram_per_entry'):7.1f}   {versus}")
+
+        def middle(key):
+            values = [one[key] for one in good if one[key] is not None]
+            return statistics.median(values) if values else None
+
+        def ratios(key):
+            return [mine[key] / its[key] for mine, its in zip(found["canopy"], rounds) if mine and its]
+
+        versus = ""
+        if name != "canopy" and ratios("deliveries_per_s"):
+            by_clock, by_cpu = ratios("deliveries_per_s"), ratios("deliveries_per_cpu_s")
+            versus = f"{statistics.median(by_clock):.2f} ({' '.join(f'{ratio:.2f}' for ratio in by_clock)}); {statistics.median(by_cpu):.2f}"
+        print(f"{names[name]:38}{shown(middle('deliveries_per_s'), 14, 0)}{shown(middle('deliveries_per_cpu_s'), 12, 0)}{shown(middle('server_cores'), 8, 2)}"
+              f"{shown(middle('load_cores'), 6, 2)}{shown(middle('written_per_delivery'), 8, 1)}{shown(middle('ram_per_entry'), 7, 1)}   {versus}")
 
 
 def main():

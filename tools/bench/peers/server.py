@@ -52,7 +52,7 @@ class Usage:
             try:
                 with open(f"/proc/{pid}/stat") as file:
                     fields = file.read().rpartition(")")[2].split()
-                self.cpu += (int(fields[11]) + int(fields[12])) / ticks
+                self.cpu += sum(map(int, fields[11:15])) / ticks  # its own, and of its children that have ended
                 with open(f"/proc/{pid}/io") as file:
                     self.written += next(int(line.split()[1]) for line in file if line.startswith("write_bytes"))
                 with open(f"/proc/{pid}/status") as file:
