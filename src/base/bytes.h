@@ -1,7 +1,9 @@
 // Packed records: big-endian where order matters (keys), little-endian where it does not.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,12 +15,19 @@ using Blob = std::shared_ptr<const std::string>;
 inline Blob make_blob(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
 
 inline void put_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }
-inline void put_be(std::string& out, uint64_t v, int bytes) {
-  for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) out.push_back(static_cast<char>(v >> shift));
+// Whole words, because keys and records are made of them: a loop over bytes showed in profiles.
+static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
+inline uint16_t to_be(uint16_t v) { return std::endian::native == std::endian::little ? __builtin_bswap16(v) : v; }
+inline uint32_t to_be(uint32_t v) { return std::endian::native == std::endian::little ? __builtin_bswap32(v) : v; }
+inline uint64_t to_be(uint64_t v) { return std::endian::native == std::endian::little ? __builtin_bswap64(v) : v; }
+template <class Word>
+void put_word(std::string& out, Word v) {
+  const Word big = to_be(v);
+  out.append(reinterpret_cast<const char*>(&big), sizeof big);
 }
-inline void put_be16(std::string& out, uint16_t v) { put_be(out, v, 2); }
-inline void put_be32(std::string& out, uint32_t v) { put_be(out, v, 4); }
-inline void put_be64(std::string& out, uint64_t v) { put_be(out, v, 8); }
+inline void put_be16(std::string& out, uint16_t v) { put_word(out, v); }
+inline void put_be32(std::string& out, uint32_t v) { put_word(out, v); }
+inline void put_be64(std::string& out, uint64_t v) { put_word(out, v); }
 // Base-128, least significant group first; at most 10 bytes.
 inline void put_varint(std::string& out, uint64_t v) {
   while (v >= 0x80) {
@@ -37,17 +46,12 @@ inline void put_string(std::string& out, std::string_view s) {
 class Cursor {
  public:
   explicit Cursor(std::string_view bytes) : bytes_(bytes) {}
-  uint64_t be(int bytes) {
-    if (!take(static_cast<size_t>(bytes))) return 0;
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; ++i) v = v << 8 | static_cast<uint8_t>(bytes_[at_ - static_cast<size_t>(bytes) + static_cast<size_t>(i)]);
-    return v;
-  }
-  uint8_t u8() { return static_cast<uint8_t>(be(1)); }
-  uint16_t be16() { return static_cast<uint16_t>(be(2)); }
-  uint32_t be32() { return static_cast<uint32_t>(be(4)); }
-  uint64_t be64() { return be(8); }
+  uint8_t u8() { return take(1) ? static_cast<uint8_t>(bytes_[at_ - 1]) : uint8_t{0}; }
+  uint16_t be16() { return word<uint16_t>(); }
+  uint32_t be32() { return word<uint32_t>(); }
+  uint64_t be64() { return word<uint64_t>(); }
   uint64_t varint() {
+    if (ok_ && at_ < bytes_.size() && !(bytes_[at_] & 0x80)) return static_cast<uint8_t>(bytes_[at_++]);  // most are short
     uint64_t v = 0;
     for (int shift = 0; shift < 64; shift += 7) {
       const uint8_t b = u8();
@@ -73,6 +77,13 @@ class Cursor {
   bool done() const { return ok_ && left() == 0; }
 
  private:
+  template <class Word>
+  Word word() {
+    if (!take(sizeof(Word))) return 0;
+    Word v;
+    std::memcpy(&v, bytes_.data() + at_ - sizeof v, sizeof v);
+    return to_be(v);
+  }
   bool take(size_t n) {
     if (!ok_ || left() < n) {
       ok_ = false;

@@ -47,17 +47,26 @@ std::string encode_message(const MessageView& message) {
 }
 
 Result<MessageView> decode_message(std::string_view blob) {
+  MessageView message;
+  TRY(decode_message(blob, message));
+  return message;
+}
+
+Result<void> decode_message(std::string_view blob, MessageView& message) {
   Cursor cursor(blob);
   const uint8_t version = cursor.u8();
   if (cursor.ok() && (version < message_version_plain || version > message_version))
     return failure(Code::internal, "message record has version " + std::to_string(version) + ": this program knows 1 and 2");
-  MessageView message;
   message.id = MessageId(cursor.be64());
   message.position = Position(cursor.be64());
   message.time_ms = cursor.varint();
   message.author = cursor.string();
   message.type = cursor.string();
   message.body = cursor.string();
+  message.reply_to = {};
+  message.mentions.clear();
+  message.topics.clear();
+  message.to.clear();
   bool fits = cursor.ok();
   if (fits && version == message_version) {
     message.reply_to = MessageId(cursor.be64());
@@ -66,7 +75,7 @@ Result<MessageView> decode_message(std::string_view blob) {
   if (!fits) return failure(Code::internal, "message record is cut short");
   if (!cursor.done())
     return failure(Code::internal, "message record goes on after its last field: " + std::to_string(cursor.left()) + " bytes");
-  return message;
+  return {};
 }
 
 BodyRef body_ref(MessageId id, std::string_view blob) {

@@ -30,6 +30,8 @@ struct MessageView {
 std::string encode_message(const MessageView& message);
 // Returns views into `blob`; an error for a damaged or newer record.
 Result<MessageView> decode_message(std::string_view blob);
+// The same into a view that was used before, for whoever reads many.
+[[nodiscard]] Result<void> decode_message(std::string_view blob, MessageView& message);
 
 // Returns what lists point with: the id and a 32-bit hash of the blob.
 BodyRef body_ref(MessageId id, std::string_view blob);

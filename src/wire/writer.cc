@@ -2,48 +2,15 @@
 // times its size, and what is needed is quotes, commas and seven escapes.
 #include "wire/writer.h"
 
-#include <msgpack.hpp>
 #include <vector>
 
 #include "base/assert.h"
 #include "base/name.h"
+#include "wire/msgpack_writer.h"
 #include "wire/text.h"
 
 namespace canopy::wire {
 namespace {
-
-struct Sink {
-  std::string* out;
-  void write(const char* data, size_t size) { out->append(data, size); }
-};
-
-class MsgpackWriter final : public Writer {
- public:
-  explicit MsgpackWriter(std::string& out) : sink_{&out}, packer_(sink_) {}
-  void map(size_t pairs) override { packer_.pack_map(static_cast<uint32_t>(pairs)); }
-  void array(size_t items) override { packer_.pack_array(static_cast<uint32_t>(items)); }
-  void key(std::string_view name) override { text(name); }
-  void null() override { packer_.pack_nil(); }
-  void boolean(bool v) override { v ? packer_.pack_true() : packer_.pack_false(); }
-  void number(uint64_t v) override { packer_.pack_uint64(v); }
-  void text(std::string_view v) override {
-    packer_.pack_str(static_cast<uint32_t>(v.size()));
-    packer_.pack_str_body(v.data(), static_cast<uint32_t>(v.size()));
-  }
-  void id(MessageId v) override { number(v.packed()); }
-  void bytes(std::string_view name, std::string_view v) override {
-    key(name);
-    raw(v);
-  }
-  void raw(std::string_view v) override {
-    packer_.pack_bin(static_cast<uint32_t>(v.size()));
-    packer_.pack_bin_body(v.data(), static_cast<uint32_t>(v.size()));
-  }
-
- private:
-  Sink sink_;
-  msgpack::packer<Sink> packer_;
-};
 
 class JsonWriter final : public Writer {
  public:
