@@ -1,6 +1,8 @@
 #include "base/name.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "base/limits.h"
 
@@ -35,15 +37,32 @@ int64_t take_code_point(std::string_view& s) {
   return point;
 }
 
+// The front that is plain ASCII, eight bytes at a time: nearly everything.
+size_t ascii_front(std::string_view bytes) {
+  size_t n = 0;
+  for (uint64_t word; bytes.size() - n >= sizeof word; n += sizeof word) {
+    std::memcpy(&word, bytes.data() + n, sizeof word);
+    if (word & 0x8080'8080'8080'8080) break;
+  }
+  while (n < bytes.size() && static_cast<uint8_t>(bytes[n]) < 0x80) ++n;
+  return n;
+}
+
+bool printable_ascii(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return static_cast<uint8_t>(c - 0x20) < 0x5f; });
+}
+
 }  // namespace
 
 bool valid_utf8(std::string_view bytes) {
+  bytes.remove_prefix(ascii_front(bytes));
   while (!bytes.empty())
     if (take_code_point(bytes) < 0) return false;
   return true;
 }
 
 Result<void> check_name(std::string_view field, std::string_view name) {
+  if (!name.empty() && name.size() <= limits::name_bytes_max && printable_ascii(name)) return {};
   const std::string f(field);
   if (name.empty()) return failure(Code::bad_request, f + " is empty: a name has 1 to 200 bytes");
   if (name.size() > limits::name_bytes_max)

@@ -66,12 +66,14 @@ class Bell {
 template <class T>
 class Queue {
  public:
-  // Leaves `run` empty.
+  // Leaves `run` empty, with room for as many again: growing would move each item several times.
   void put(std::vector<T>& run) {
     if (run.empty()) return;
+    std::vector<T> next;
+    next.reserve(run.size());
     const std::lock_guard lock(mutex_);
     runs_.push_back(std::move(run));
-    run.clear();
+    run.swap(next);
   }
   // Appends nothing but whole runs. Returns false when there is none. REQUIRES: `runs` is empty.
   bool take(std::vector<std::vector<T>>& runs) {

@@ -19,7 +19,7 @@ const char* unknown_outcome(bool publish) {
 void Asks::ask(Now now, Purpose purpose, BucketId bucket, wire::Request request, Instant deadline, Output& out) {
   ASSERT(place_.exists(bucket));
   const uint64_t number = ++last_number_;
-  Entry& entry = entries_[number];
+  Entry& entry = entries_.add(number);
   entry.purpose = purpose;
   entry.bucket = bucket;
   entry.deadline = deadline;
@@ -101,8 +101,8 @@ bool Asks::Seen::repeated(uint64_t session_boot, uint64_t number) {
 }
 
 void Asks::on_answer(shard::Answer answer) {
-  const auto at = entries_.find(answer.ask);
-  if (at == entries_.end() || at->second.where != Where::shard) {
+  const Entry* entry = entries_.find(answer.ask);
+  if (entry == nullptr || entry->where != Where::shard) {
     ++counters_.answers_late;
     return;
   }
@@ -110,8 +110,8 @@ void Asks::on_answer(shard::Answer answer) {
 }
 
 void Asks::on_forward_reply(Now now, PeerNo from, wire::ForwardReply reply) {
-  const auto at = entries_.find(reply.request);
-  if (at == entries_.end() || at->second.where != Where::peer || at->second.peer != from) {
+  Entry* asked = entries_.find(reply.request);
+  if (asked == nullptr || asked->where != Where::peer || asked->peer != from) {
     ++counters_.answers_late;
     return;
   }
@@ -119,7 +119,7 @@ void Asks::on_forward_reply(Now now, PeerNo from, wire::ForwardReply reply) {
     end(reply.request, std::move(reply.body), false);
     return;
   }
-  Entry& entry = at->second;  // one of the two maps is older: wait for the newer one
+  Entry& entry = *asked;  // one of the two maps is older: wait for the newer one
   entry.where = Where::pause;
   entry.again = now.instant + not_owner_pause;
   next_expiry_ = std::min(next_expiry_, std::min(entry.again, entry.deadline));
@@ -127,10 +127,8 @@ void Asks::on_forward_reply(Now now, PeerNo from, wire::ForwardReply reply) {
 
 // Done is taken by the front, which knows what its requests are made of.
 void Asks::end(uint64_t number, wire::Reply reply, bool untouched) {
-  const auto at = entries_.find(number);
-  ASSERT(at != entries_.end());
-  done_.push_back({at->second.purpose, std::move(reply), untouched});
-  entries_.erase(at);
+  done_.push_back({entries_.at(number).purpose, std::move(reply), untouched});
+  entries_.erase(number);
 }
 
 void Asks::on_session_ended(PeerNo peer, Output& out) {
@@ -171,8 +169,9 @@ void Asks::on_time(Now now, Output& out) {
     route(now, number, entry, std::move(request), out);
   }
   next_expiry_ = Instant::never();
-  for (const auto& [number, entry] : entries_)  // a minimum: the order of the walk does not show
+  entries_.each([this](uint64_t, const Entry& entry) {  // a minimum: the order of the walk does not show
     next_expiry_ = std::min({next_expiry_, entry.deadline, entry.again});
+  });
 }
 
 void Asks::expire(uint64_t number, Output& out) {
@@ -205,8 +204,9 @@ Instant Asks::next_deadline() const {
 template <class Wanted>
 std::vector<uint64_t> Asks::numbers_where(const Wanted& wanted) const {
   std::vector<uint64_t> numbers;
-  for (const auto& [number, entry] : entries_)
+  entries_.each([&](uint64_t number, const Entry& entry) {
     if (wanted(entry)) numbers.push_back(number);
+  });
   std::sort(numbers.begin(), numbers.end());
   return numbers;
 }

@@ -6,9 +6,9 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
+#include "base/number_map.h"
 #include "node/frames.h"
 #include "node/links.h"
 #include "node/place.h"
@@ -85,7 +85,7 @@ class Asks {
   Links& links_;
   Frames& frames_;
   Counters& counters_;
-  std::unordered_map<uint64_t, Entry> entries_;  // walked only by numbers_where, which sorts
+  NumberMap<Entry> entries_;                     // by the number of the ask; walked by numbers_where, which sorts
   std::map<PeerNo, Seen> seen_;
   std::deque<Done> done_;
   uint64_t last_number_ = 0;

@@ -133,10 +133,11 @@ std::optional<wire::Reply> Front::answer_here(const wire::Request& request) {
   return std::nullopt;
 }
 
-uint64_t Front::keep(Request client) {
+Front::Request& Front::keep(Request client) {
   bytes_in_flight_ += client.bytes;
-  requests_.emplace(++last_number_, std::move(client));
-  return last_number_;
+  Request& kept = requests_.add(++last_number_);
+  kept = std::move(client);
+  return kept;
 }
 
 std::unique_ptr<Survey> Front::survey_of(const wire::Request& request) const {
@@ -152,15 +153,20 @@ std::unique_ptr<Survey> Front::survey_of(const wire::Request& request) const {
 void Front::begin(Now now, Request client, wire::Request request, Output& out) {
   if (auto survey = survey_of(request)) {
     client.survey = std::move(survey);
-    const uint64_t number = keep(std::move(client));
-    return go_on(now, number, requests_.at(number), out);
+    Request& kept = keep(std::move(client));
+    return go_on(now, last_number_, kept, out);
+  }
+  // Most have one element and one reply: nothing is split and nothing gathered.
+  if (const auto bucket = bucket_of_one(*place_.map, request)) {
+    Request& kept = keep(std::move(client));
+    return ask_part(now, last_number_, kept, {*bucket, std::move(request), {}}, 0, out);
   }
   std::vector<uint32_t> indices(elements_of(request));
   std::iota(indices.begin(), indices.end(), 0u);
   if (indices.empty() && !bucket_of_request(*place_.map, request))
     return reply(std::move(client.route), client.encoding, Gather(request, 0).finish(), out);
-  const uint64_t number = keep(std::move(client));
-  ask_parts(now, number, requests_.at(number), std::move(request), indices, 0, out);
+  Request& kept = keep(std::move(client));
+  ask_parts(now, last_number_, kept, std::move(request), indices, 0, out);
 }
 
 void Front::ask_parts(Now now, uint64_t number, Request& client, wire::Request request,
@@ -179,7 +185,7 @@ void Front::ask_parts(Now now, uint64_t number, Request& client, wire::Request r
 
 void Front::ask_part(Now now, uint64_t number, Request& client, Part part, unsigned moves, Output& out) {
   const auto no = static_cast<uint32_t>(client.parts.size());
-  client.parts.push_back({std::move(part.indices), moves});
+  client.parts.push_back({std::move(part.indices), elements_of(part.request), moves});
   ++client.open;
   asks_.ask(now, {Asks::Purpose::Kind::client, number, no, PeerNo(), 0}, part.bucket, std::move(part.request),
             client.deadline, out);
@@ -200,10 +206,14 @@ std::optional<Error> Front::on_moved(Now now, uint64_t number, Request& client, 
                                      Output& out) {
   const Request::Asked& asked = client.parts[part];
   const auto bucket = bucket_of_request(*place_.map, again);
-  const bool fits = again.index() == client.kind && elements_of(again) == asked.indices.size() && (!bucket || place_.exists(*bucket));
+  const bool fits = again.index() == client.kind && elements_of(again) == asked.elements && (!bucket || place_.exists(*bucket));
   if (!fits) return misfit();
   if (asked.moves >= moves_max) return moved_too_often();
-  const Request::Asked was = asked;  // the list grows
+  Request::Asked was = asked;  // the list grows
+  if (was.indices.empty()) {
+    was.indices.resize(was.elements);
+    std::iota(was.indices.begin(), was.indices.end(), 0u);
+  }
   ask_parts(now, number, client, std::move(again), was.indices, was.moves + 1, out);
   return std::nullopt;
 }
@@ -220,9 +230,9 @@ void Front::settle(Now now, Output& out) {
 
 void Front::on_client_part(Now now, Asks::Done done, Output& out) {
   const uint64_t number = done.purpose.request;
-  const auto at = requests_.find(number);
-  if (at == requests_.end()) return;  // a survey that has ended with an error before
-  Request& request = at->second;
+  Request* const asked = requests_.find(number);
+  if (asked == nullptr) return;  // a survey that has ended with an error before
+  Request& request = *asked;
   --request.open;
   if (std::holds_alternative<wire::Moved>(done.reply)) ++counters_.requests_moved;
   if (request.survey) {
@@ -234,7 +244,7 @@ void Front::on_client_part(Now now, Asks::Done done, Output& out) {
   }
   reply(std::move(request.route), request.encoding, done.reply, out);
   bytes_in_flight_ -= request.bytes;
-  requests_.erase(at);
+  requests_.erase(number);
 }
 
 // Returns whether the request has its reply, which is then in `done`.

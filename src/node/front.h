@@ -8,9 +8,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "base/number_map.h"
 #include "node/asks.h"
 #include "node/ingest.h"
 #include "node/split.h"
@@ -58,13 +58,14 @@ class Front {
     std::optional<Gather> gather;
     std::unique_ptr<Survey> survey;
     struct Asked {
-      std::vector<uint32_t> indices;               // of the client's elements, in the part's order
+      std::vector<uint32_t> indices;               // of the client's elements, in the part's order; none: from the first
+      size_t elements = 0;
       unsigned moves = 0;                          // answered Moved so often before
     };
     std::vector<Asked> parts;                      // by part; of a survey none
   };
 
-  uint64_t keep(Request client);  // Returns its number
+  Request& keep(Request client);  // under last_number_
   std::optional<wire::Reply> answer_here(const wire::Request& request);
   std::unique_ptr<Survey> survey_of(const wire::Request& request) const;  // null: it is asked in parts
   void begin(Now now, Request client, wire::Request request, Output& out);
@@ -90,7 +91,7 @@ class Front {
   StatusSource status_;
   Asks asks_;
   Ingest ingest_;
-  std::unordered_map<uint64_t, Request> requests_;  // never walked
+  NumberMap<Request> requests_;                     // never walked
   size_t bytes_in_flight_ = 0;                      // of requests_
   uint64_t last_number_ = 0;
 };

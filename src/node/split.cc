@@ -91,6 +91,15 @@ std::vector<Part> split(const map::BucketMap& map, wire::Request request) {
       std::move(request));
 }
 
+std::optional<BucketId> bucket_of_one(const map::BucketMap& map, const wire::Request& request) {
+  const auto of = [&](const auto& all) { return all.size() == 1 ? std::optional(map.bucket_of(owner(all[0]))) : std::nullopt; };
+  if (const auto* publish = std::get_if<wire::Publish>(&request)) return of(publish->messages);
+  if (const auto* read = std::get_if<wire::Read>(&request)) return of(read->entities);
+  if (const auto* follow = std::get_if<wire::Follow>(&request)) return of(follow->pairs);
+  if (const auto* unfollow = std::get_if<wire::Unfollow>(&request)) return of(unfollow->pairs);
+  return std::nullopt;
+}
+
 Gather::Gather(const wire::Request& request, size_t elements) {
   if (const auto* publish = std::get_if<wire::Publish>(&request))
     reply_ = empty_result<wire::PublishResult>(elements, publish->batch);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "map/map.h"
@@ -20,6 +21,9 @@ struct Part {
 // Returns the parts by bucket, ascending; elements of one bucket keep their order, so an author's
 // messages do. REQUIRES: the request is a Publish, Follow, Unfollow or Read.
 std::vector<Part> split(const map::BucketMap& map, wire::Request request);
+
+// The bucket of a Publish, Follow, Unfollow or Read of one element; nothing for all others.
+std::optional<BucketId> bucket_of_one(const map::BucketMap& map, const wire::Request& request);
 
 // The reply with nothing in it yet: `elements` errors. A reply of a kind that does not fit becomes an error.
 class Gather {

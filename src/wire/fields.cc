@@ -84,14 +84,14 @@ std::string Fields::any_text(std::string_view field) {
 std::string Fields::text(std::string_view field, size_t bytes_min, size_t bytes_max) {
   const auto value = find(field);
   if (!value) return {};
-  const std::string range = std::to_string(bytes_min) + " to " + std::to_string(bytes_max) + " bytes";
+  const auto range = [&] { return std::to_string(bytes_min) + " to " + std::to_string(bytes_max) + " bytes"; };
   if (!value->is(Kind::text)) {
-    refuse(field, wrong_kind(*value, "text of " + range));
+    refuse(field, wrong_kind(*value, "text of " + range()));
     return {};
   }
   const std::string_view text = value->string();
   if (text.size() < bytes_min || text.size() > bytes_max)
-    refuse(field, "has " + std::to_string(text.size()) + " bytes: it must have " + range);
+    refuse(field, "has " + std::to_string(text.size()) + " bytes: it must have " + range());
   else if (!valid_utf8(text))
     refuse(field, "is not UTF-8");
   else if (has_control_character(text))
@@ -102,15 +102,13 @@ std::string Fields::text(std::string_view field, size_t bytes_min, size_t bytes_
 uint64_t Fields::number(std::string_view field, uint64_t fallback, uint64_t least, uint64_t most) {
   const auto value = find(field);
   if (!value) return fallback;
+  if (value->is(Kind::number) && value->number() >= least && value->number() <= most) return value->number();
   const std::string range = most == UINT64_MAX ? "a whole number from " + std::to_string(least)
                                                : std::to_string(least) + " to " + std::to_string(most);
-  if (!value->is(Kind::number)) {
+  if (value->is(Kind::number))
+    refuse(field, "is " + std::to_string(value->number()) + ": it must be " + range);
+  else
     refuse(field, wrong_kind(*value, range));
-    return fallback;
-  }
-  const uint64_t number = value->number();
-  if (number >= least && number <= most) return number;
-  refuse(field, "is " + std::to_string(number) + ": it must be " + range);
   return fallback;
 }
 
@@ -192,16 +190,13 @@ std::optional<std::string> Fields::bytes(std::string_view field, size_t bytes_ma
 std::optional<Value> Fields::list(std::string_view field, size_t items_max) {
   const auto value = find(field);
   if (!value) return std::nullopt;
+  if (value->is(Kind::array) && value->size() <= items_max) return value;
   const std::string wanted = "a list of at most " + std::to_string(items_max);
-  if (!value->is(Kind::array)) {
-    refuse(field, wrong_kind(*value, wanted));
-    return std::nullopt;
-  }
-  if (value->size() > items_max) {
+  if (value->is(Kind::array))
     refuse(field, "has " + std::to_string(value->size()) + " items: it must be " + wanted, Code::too_large);
-    return std::nullopt;
-  }
-  return value;
+  else
+    refuse(field, wrong_kind(*value, wanted));
+  return std::nullopt;
 }
 
 std::vector<std::string> Fields::names(std::string_view field, size_t items_max) {

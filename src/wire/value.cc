@@ -47,8 +47,8 @@ bool Builder::real(double v) {
 bool Builder::text(std::string_view v) { return add_string(Kind::text, v); }
 
 bool Builder::text_copy(std::string v) {
-  document_.decoded_.push_back(std::move(v));
-  return text(document_.decoded_.back());
+  document_.decoded_.push_front(std::move(v));
+  return text(document_.decoded_.front());
 }
 
 bool Builder::bytes(std::string_view v) { return add_string(Kind::bytes, v); }
@@ -112,8 +112,10 @@ bool Builder::add(Document::Node node) {
 bool Builder::keys_differ(uint32_t map) {
   const uint32_t pairs = document_.nodes_[map].size;
   if (pairs < 2) return true;
-  std::vector<std::string_view> keys;
   Value key = Value(&document_, map).first();
+  if (pairs == 2 && key.string() != key.next().next().string()) return true;
+  std::vector<std::string_view> keys;
+  keys.reserve(pairs);
   for (uint32_t i = 0; i < pairs; ++i) {
     keys.push_back(key.string());
     if (i + 1 < pairs) key = key.next().next();

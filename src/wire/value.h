@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,14 +49,17 @@ class Document {
   friend class Value;
   friend class Builder;
   std::vector<Node> nodes_;
-  std::deque<std::string> decoded_;  // JSON's texts; a deque, so that they stay where they are
+  std::forward_list<std::string> decoded_;  // JSON's texts, which stay where they are; nothing while empty
 };
 
 // Fills a document from what a parser sees, within bounds. Each call returns whether to go on;
 // after false error() says why.
 class Builder {
  public:
-  Builder(Document& document, const ParseLimits& limits) : document_(document), limits_(limits) {}
+  Builder(Document& document, const ParseLimits& limits) : document_(document), limits_(limits) {
+    document_.nodes_.reserve(nodes_at_first);
+    open_.reserve(open_at_first);
+  }
   bool nil();
   bool boolean(bool v);
   bool number(uint64_t v);
@@ -72,6 +75,7 @@ class Builder {
   const std::string& error() const { return error_; }
 
  private:
+  static constexpr size_t nodes_at_first = 12, open_at_first = 4;  // enough for most requests
   struct Open {
     uint32_t index;
     uint32_t children;
