@@ -52,9 +52,11 @@ class Bar {
 using Action = std::function<void(Bench&)>;
 
 void add_fanout(CLI::App& app, Action& action);
+void add_scale(CLI::App& app, Action& action);
 void add_celebrity(CLI::App& app, Action& action);
 void add_latency(CLI::App& app, Action& action);
 void add_read(CLI::App& app, Action& action);
+void add_live(CLI::App& app, Action& action);
 void add_publish(CLI::App& app, Action& action);
 void add_startup(CLI::App& app, Action& action);
 void add_ceilings(CLI::App& app, Action& action);

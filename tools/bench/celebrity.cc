@@ -31,7 +31,7 @@ void measure(Bench& bench, const CelebrityOptions& options) {
 
   Messages messages{.body = bench.options.body, .authors = graph.authors()};
   publish(bench, fabric, graph, messages, {.most = messages.authors, .batch = 1, .in_flight = 1});
-  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1), 20, std::chrono::seconds(600));
+  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1), std::chrono::seconds(600));
   if (options.active) {
     bench.step(fmt::format("{} timelines, read once", grouped(graph.users)));
     report.number("timelines read once", graph.users / read_once(bench, fabric, graph), "1/s");

@@ -55,11 +55,11 @@ Fabric::Fabric(const FabricOptions& options) : options_(options), directory_(mad
   for (size_t i = 0; i < options.nodes; ++i) seeds += fmt::format("{}\"{}\"", i ? "," : "", endpoint(i, 3));
   for (size_t i = 0; i < options.nodes; ++i) {
     Node node;
-    node.endpoint = endpoint(i, 0);
+    node.endpoint = endpoint(i, 0), node.feed = endpoint(i, 1);
     node.log_file = fmt::format("{}/n{}.log", directory_, i + 1);
     std::vector<std::string> settings = {
         fmt::format("node.name=n{}", i + 1), fmt::format("node.data_dir={}/n{}", directory_, i + 1),
-        "listen.client=" + node.endpoint, "listen.feed=" + endpoint(i, 1), "listen.ingest=" + endpoint(i, 2),
+        "listen.client=" + node.endpoint, "listen.feed=" + node.feed, "listen.ingest=" + endpoint(i, 2),
         "listen.link=" + endpoint(i, 3), fmt::format("fabric.bucket_count={}", options.bucket_count),
         fmt::format("store.shards={}", options.shards)};
     if (options.nodes > 1) {

@@ -34,6 +34,7 @@ class Fabric {
   const FabricOptions& options() const { return options_; }
   const std::string& directory() const { return directory_; }
   std::vector<std::string> endpoints() const;
+  const std::string& feed(size_t node = 0) const { return nodes_.at(node).feed; }
   Dealer& dealer(size_t node = 0) { return *nodes_.at(node).dealer; }
 
   Usage usage();             // of all nodes
@@ -50,7 +51,7 @@ class Fabric {
  private:
   struct Node {
     std::vector<std::string> command;
-    std::string endpoint, log_file;
+    std::string endpoint, feed, log_file;
     std::unique_ptr<Process> process;
     std::unique_ptr<Dealer> dealer;
   };

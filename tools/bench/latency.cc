@@ -23,7 +23,7 @@ void measure(Bench& bench, const LatencyOptions& options) {
   load_follows(bench, fabric, graph);
   Messages messages{.body = bench.options.body, .authors = graph.authors()};
   publish(bench, fabric, graph, messages, {.most = messages.authors, .batch = 100, .in_flight = 4});
-  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1), 50);
+  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1));
   read_once(bench, fabric, graph);
   settle(fabric);
 

@@ -72,7 +72,7 @@ void fill(const Bench& bench, Fabric& fabric, const Graph& graph, Messages& mess
   bench.step(fmt::format("{} follows, {} messages", graph.edges(), of_each * graph.authors()));
   load_follows(bench, fabric, graph);
   publish(bench, fabric, graph, messages, {.most = of_each * graph.authors(), .batch = 100, .in_flight = 4});
-  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1), 1000);
+  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1));
 }
 
 void measure_warm(Bench& bench, const ReadOptions& options) {

@@ -103,11 +103,14 @@ std::vector<Awaited> last_deliveries(const Graph& graph, const Messages& message
   return all;
 }
 
-void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages, std::vector<Awaited> awaited, size_t newest,
+void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages, std::vector<Awaited> awaited,
                     std::chrono::seconds patience) {
+  size_t newest = 20;
   const auto begin = Clock::now();
   for (size_t round = 0; !awaited.empty(); ++round) {
+    stop_if_interrupted();
     // Entries of a page take as much as they hold: fewer timelines at once when many are asked for.
+    const auto asked = Clock::now();
     const size_t count = std::min<size_t>(awaited.size(), std::clamp<size_t>(20'000 / newest, 10, entities_in_a_read));
     wire::Read read;
     read.batch = true;
@@ -127,7 +130,10 @@ void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages
     const bool moved = still.size() < count;
     awaited.erase(awaited.begin(), awaited.begin() + static_cast<ptrdiff_t>(count));
     awaited.insert(awaited.begin(), still.begin(), still.end());  // the late ones are asked first
-    if (!moved) std::this_thread::sleep_for(1ms);
+    if (!moved) {  // it is late, or others stand above it
+      newest = std::min<size_t>(1000, newest + newest / 2);
+      std::this_thread::sleep_for(std::clamp<Clock::duration>(Clock::now() - asked, 1ms, 20ms));
+    }
     fabric.stop_if_ended();
     if (Clock::now() - begin > patience)
       throw Stop(fmt::format("message {} is not in the home of {} after {} s", awaited.front().message, graph.user(awaited.front().user), patience.count()));

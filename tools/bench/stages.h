@@ -55,9 +55,9 @@ struct Awaited {
   uint32_t user = 0;
 };
 std::vector<Awaited> last_deliveries(const Graph& graph, const Messages& messages, uint32_t bucket_count, size_t more, uint64_t seed);
-// Returns when each awaited message stands among the `newest` entries of its follower's home. Throws Stop after
-// `patience`. REQUIRES: 1 <= newest <= 1000.
-void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages, std::vector<Awaited> awaited, size_t newest,
+// Returns when each awaited message is read in its follower's home: among its newest entries, or further down when it is
+// not there (others may have overtaken it), up to the 1000th. Throws Stop after `patience`.
+void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages, std::vector<Awaited> awaited,
                     std::chrono::seconds patience = std::chrono::seconds(300));
 
 // Deliveries to leaves (one for each bucket with followers) that these messages must make.

@@ -24,7 +24,7 @@ void measure(Bench& bench, const StartupOptions& options) {
   bench.step(fmt::format("{} follows, {} messages", grouped(graph.edges()), grouped(options.messages)));
   load_follows(bench, fabric, graph);
   publish(bench, fabric, graph, messages, {.most = options.messages, .batch = 100, .in_flight = 8});
-  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1), 1000);
+  wait_delivered(fabric, graph, messages, last_deliveries(graph, messages, fabric.options().bucket_count, 100, 1));
   settle(fabric);
   Samples stop, ready, read;
   for (uint32_t round = 0; round < options.rounds; ++round) {

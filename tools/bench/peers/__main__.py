@@ -59,6 +59,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bench", default=os.path.join(root, "build/tools/bench/canopy-bench"), help="the program (build/tools/bench/canopy-bench)")
     parser.add_argument("--directory", default=os.environ.get("TMPDIR", "/tmp"), help="where the data of all goes")
+    parser.add_argument("--no-ceilings", action="store_true", help="not what the machine can do at best")
     parser.add_argument("--json", help="write everything that was found to this file")
     given = parser.parse_args()
     given.chosen = [peer for peer in peers if peer.name in given.peers.split(",")]
@@ -137,6 +138,8 @@ def main():
         except Failed as error:
             told(f"{peer.what}: left out: {error}")
             given.chosen.remove(peer)
+    if not given.no_ceilings:
+        print(ours.ceilings(given), flush=True)
     everything = {}
     for followers in given.followers:
         everything[followers] = rounds_of(given, followers)

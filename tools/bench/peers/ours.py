@@ -22,3 +22,11 @@ def measure(options, extra=()):
     return {"deliveries_per_s": rows["deliveries/s"], "deliveries_per_cpu_s": rows["deliveries per CPU-second of the nodes"],
             "server_cores": rows["cores that the nodes used"], "load_cores": rows["cores that this load used"],
             "written_per_delivery": rows["... after the nodes came to rest"], "ram_per_entry": rows["RAM per entry"]}
+
+
+def ceilings(options):
+    """Returns what the machine can do at best, as a table."""
+    done = subprocess.run([options.bench, "ceilings", "--quiet", "--dir", options.directory], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Failed(f"canopy-bench ceilings: {done.stdout}")
+    return done.stdout
