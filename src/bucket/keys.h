@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,9 +33,12 @@ class Keys {
             const store::Reader& reader, store::Writes& writes);
 
  private:
+  void forget_oldest(const std::function<bool(uint64_t)>& may_stay, const store::Reader& reader, store::Writes& writes);
+
   BucketId bucket_;
   size_t count_ = 0;
   std::string oldest_;   // behind what was forgotten, which is not walked again
+  std::optional<uint64_t> oldest_time_ms_;  // of the first key behind it, once it was looked at
 };
 
 }  // namespace canopy::bucket

@@ -208,11 +208,12 @@ class Shell : public Daemon, private link::Receiver {
   // whether there is more to take without waiting.
   bool turn(bool more) {
     const bool ingest = take_ingest();
-    if (!more) bell_.doze();
-    const bool wait = !more && std::all_of(shards_.begin(), shards_.end(), [](const auto& shard) { return shard->empty(); });
-    sockets_->wait(wait ? time_left(instant_now(), node_->next_deadline(), turn_wait_max) : Duration{},
-                   std::array{bell_.fd(), signals_.fd()}, ingest);
-    bell_.awake();
+    if (!more) {
+      bell_.doze();
+      if (std::all_of(shards_.begin(), shards_.end(), [](const auto& shard) { return shard->empty(); }))
+        sockets_->wait(time_left(instant_now(), node_->next_deadline(), turn_wait_max), std::array{bell_.fd(), signals_.fd()}, ingest);
+      bell_.awake();
+    }
     now_ = now();
     more = sockets_->receive(*this, ingest);
     take_from_shards();

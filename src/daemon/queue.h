@@ -33,8 +33,9 @@ class Bell {
 
   int fd() const { return fd_; }
   void doze() { dozing_.exchange(true, std::memory_order_acq_rel); }
+  // REQUIRES: doze() before.
   void awake() {
-    dozing_.exchange(false, std::memory_order_acq_rel);
+    if (dozing_.exchange(false, std::memory_order_acq_rel)) return;  // nobody has rung: there is nothing to read
     uint64_t rings = 0;
     [[maybe_unused]] const auto got = read(fd_, &rings, sizeof rings);
   }
