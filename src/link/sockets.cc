@@ -193,12 +193,18 @@ class ZmqSockets : public Sockets {
     if (ingest) add(ingest_);
     add(feed_);
     add(link_);
+    const size_t sockets = items_.size();
     for (const int fd : fds) items_.push_back({nullptr, fd, ZMQ_POLLIN, 0});
     // Rounded up: waking early would only mean to wait again.
     const int64_t ms = std::clamp<int64_t>((timeout.us + 999) / 1000, 0, 60'000);
     if (zmq_poll(items_.data(), static_cast<int>(items_.size()), static_cast<long>(ms)) < 0) {
       ASSERT(zmq_errno() == EINTR);  // anything else is a socket that is none
+      return;
     }
+    looked_ = true;
+    readable_.clear();
+    for (size_t i = 0; i < sockets; ++i)
+      if (items_[i].revents & ZMQ_POLLIN) readable_.push_back(items_[i].socket);
   }
 
   bool receive(Receiver& receiver, bool ingest) override {
@@ -206,6 +212,7 @@ class ZmqSockets : public Sockets {
     if (ingest) more |= burst(ingest_, ingest_burst, [&] { return receive_ingest(receiver); });
     more |= burst(feed_, feed_burst, [&] { return receive_feed(receiver); });
     more |= burst(link_, link_burst, [&] { return receive_link(receiver); });
+    looked_ = false;
     return more;
   }
 
@@ -325,7 +332,7 @@ class ZmqSockets : public Sockets {
   // Calls `one` until it has nothing more, `turns` times at most. Returns whether it was cut short.
   template <class One>
   bool burst(zmq::socket_t& socket, int turns, One one) {
-    if (!socket) return false;
+    if (!socket || (looked_ && std::find(readable_.begin(), readable_.end(), socket.handle()) == readable_.end())) return false;
     try {
       for (int i = 0; i < turns; ++i)
         if (!one()) return false;
@@ -462,6 +469,9 @@ class ZmqSockets : public Sockets {
   Frames frames_;
   std::vector<std::string_view> payload_;
   std::vector<zmq::pollitem_t> items_;
+  // What the last wait() has seen; for the next receive() only. To ask a socket that has nothing takes system calls.
+  bool looked_ = false;
+  std::vector<void*> readable_;
 };
 
 }  // namespace
