@@ -235,16 +235,21 @@ class Shell : public Daemon, private link::Receiver {
     return now_.instant - *ingest_held_since_ >= ingest_hold_max;
   }
 
-  // All that they gave: it is bounded by what the core admitted. Answers go out run by run: a page of
+  // All that they gave: it is bounded by what the core admitted. Answers go out run by run, before the rest of the
+  // run is looked at: a client waits for them, and what a push leads to may keep all cores busy for long. A page of
   // a timeline may be large, and the sockets know who reads what he is sent.
   void take_from_shards() {
     for (uint32_t i = 0; i < shards_.size(); ++i) {
       shards_[i]->take(from_shard_);
       for (auto& run : from_shard_) {
         for (shard::Out& from : run) {
+          if (!std::holds_alternative<shard::Answer>(from)) continue;
           node_->on_shard(now_, i, std::move(from), out_);
           if (out_.clients.size() >= answers_at_once) send_answers();
         }
+        send_answers();
+        for (shard::Out& from : run)
+          if (!std::holds_alternative<shard::Answer>(from)) node_->on_shard(now_, i, std::move(from), out_);
         run.clear();
       }
       from_shard_.clear();
@@ -261,11 +266,11 @@ class Shell : public Daemon, private link::Receiver {
       if (auto connected = sockets_->connect(endpoint); !connected) log::warning("{}", connected.error().message);
     }
     for (const std::string& endpoint : out_.disconnect) sockets_->disconnect(endpoint);
+    send_answers();  // before the shards wake up: what they are given may keep all cores busy
     for (auto& [shard, in] : out_.shards) to_shard_[shard].push_back(std::move(in));
     for (uint32_t i = 0; i < shards_.size() && !stopped_; ++i)
       if (!to_shard_[i].empty()) shards_[i]->put(to_shard_[i]);
     for (auto& [endpoint, bytes] : out_.links) sockets_->send_link(endpoint, std::move(bytes));
-    send_answers();
     for (wire::FeedFrames& frames : out_.feed) sockets_->send_feed(std::move(frames));
     out_.clear();
   }

@@ -62,8 +62,8 @@ class Sockets {
   // Without `ingest` the PULL socket is left alone, here and below, which holds its senders back.
   virtual void wait(Duration timeout, std::span<const int> fds, bool ingest) = 0;
 
-  // Receives a bounded burst from each socket; after a wait() only from those that it saw readable. Returns whether a burst was cut short, so that there
-  // may be more.
+  // Receives a bounded burst from each socket; after a wait() only from those that it saw readable.
+  // Returns whether a burst was cut short, so that there may be more.
   virtual bool receive(Receiver& receiver, bool ingest) = 0;
 
   virtual void send_client(std::vector<std::string> route, wire::ReplyFrames reply) = 0;

@@ -32,7 +32,7 @@ struct NodeOptions {
   std::string new_fabric_id;            // 16 random bytes, used if this node forms the fabric
 };
 
-// What the shell is to do, in this order: shards and sends are already safe to go.
+// What the shell is to do, in this order, but that answers to clients may go first: all of it is already safe to go.
 struct Output {
   struct Client {                       // to the front's ROUTER
     std::vector<std::string> route;     // the frames before the verb, as they came
