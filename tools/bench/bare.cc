@@ -50,13 +50,13 @@ void BareRouter::serve() {
 SameRequest::SameRequest(Frames request, double seconds)
     : request_(std::move(request)), until_(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds))) {}
 
-bool SameRequest::next(Frames& frames) {
-  if (Clock::now() >= until_) return false;
+Next SameRequest::next(Frames& frames) {
+  if (Clock::now() >= until_) return Next::end;
   frames.verb = request_.verb;
   frames.args = request_.args;
   frames.body = request_.body;
   frames.has_body = request_.has_body;
-  return true;
+  return Next::request;
 }
 
 double bare_rate(const Frames& request, size_t reply_bytes, size_t in_flight, double seconds) {

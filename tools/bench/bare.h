@@ -35,7 +35,7 @@ class BareRouter {
 class SameRequest final : public Source {
  public:
   SameRequest(Frames request, double seconds);
-  bool next(Frames& frames) override;
+  Next next(Frames& frames) override;
   std::optional<std::chrono::milliseconds> on_reply(Frames&, bool, std::string_view) override { return std::nullopt; }
 
  private:

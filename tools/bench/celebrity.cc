@@ -26,7 +26,11 @@ void measure(Bench& bench, const CelebrityOptions& options) {
   const Usage after_load = settle(fabric);
   report.number("followers", options.followers, "", fmt::format("{} authors, each followed by all", options.follows));
   report.number("follows loaded", static_cast<double>(graph.edges()) / loaded.seconds, "1/s", fmt::format("{:.1f} s", loaded.seconds));
-  report.number("RAM per follow", (static_cast<double>(after_load.rss_bytes) - static_cast<double>(empty.rss_bytes)) / static_cast<double>(graph.edges()), "bytes", "growth of the nodes' RSS");
+  const auto growth = [&](uint64_t Usage::*bytes) {
+    return (static_cast<double>(after_load.*bytes) - static_cast<double>(empty.*bytes)) / static_cast<double>(graph.edges());
+  };
+  report.number("RAM per follow", growth(&Usage::anonymous_bytes), "bytes", "growth of the nodes' memory");
+  report.number("... with the store's mapped file", growth(&Usage::rss_bytes), "bytes", "growth of their RSS");
   report.number("disk per follow", static_cast<double>(fabric.disk_bytes()) / static_cast<double>(graph.edges()), "bytes");
 
   Messages messages{.body = bench.options.body, .authors = graph.authors()};
@@ -63,7 +67,7 @@ void measure(Bench& bench, const CelebrityOptions& options) {
   report.number("nodes' RSS at the end", static_cast<double>(end.rss_bytes) / 1048576, "MiB");
   report.number("nodes' RSS at most", static_cast<double>(end.rss_peak_bytes) / 1048576, "MiB");
   report.number("disk", static_cast<double>(fabric.disk_bytes()) / 1048576, "MiB");
-  const uint64_t wanted = leaf_deliveries(graph, messages, 0, messages.published, fabric.options().bucket_count);
+  const uint64_t wanted = leaf_deliveries(leaves_of_each(graph, fabric.options().bucket_count), messages, 0, messages.published);
   const uint64_t counted = await_counter(fabric, "deliveries", wanted);
   report.check("all deliveries counted", counted == wanted, fmt::format("{} of {} to leaves", grouped(counted), grouped(wanted)));
   if (options.active) {

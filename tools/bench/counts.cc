@@ -19,18 +19,21 @@ uint64_t messages_of(const Messages& messages, size_t author, uint64_t from, uin
 
 }  // namespace
 
-uint64_t leaf_deliveries(const Graph& graph, const Messages& messages, uint64_t from, uint64_t to, uint32_t bucket_count) {
-  uint64_t sum = 0;
+std::vector<uint32_t> leaves_of_each(const Graph& graph, uint32_t bucket_count) {
+  std::vector<uint32_t> leaves(graph.authors());
   std::vector<uint32_t> seen_by(bucket_count, UINT32_MAX);
-  for (uint32_t author = 0; author < graph.authors(); ++author) {
-    uint64_t leaves = 0;
+  for (uint32_t author = 0; author < graph.authors(); ++author)
     for (const uint32_t user : graph.followers[author]) {
       uint32_t& seen = seen_by[bucket_of(graph.user(user), bucket_count).value()];
-      leaves += seen != author;
+      leaves[author] += seen != author;
       seen = author;
     }
-    sum += leaves * messages_of(messages, author, from, to);
-  }
+  return leaves;
+}
+
+uint64_t leaf_deliveries(const std::vector<uint32_t>& leaves, const Messages& messages, uint64_t from, uint64_t to) {
+  uint64_t sum = 0;
+  for (size_t author = 0; author < leaves.size(); ++author) sum += leaves[author] * messages_of(messages, author, from, to);
   return sum;
 }
 

@@ -57,27 +57,27 @@ DriverResult Driver::run(Source& source, const DriverOptions& options) {
   slots_.resize(std::max(slots_.size(), options.in_flight));
   free_.clear();
   for (uint32_t slot = 0; slot < options.in_flight; ++slot) free_.push_back(slot);
-  uint32_t node = 0;
+  uint32_t node = 0;  // by turns
   for (;;) {
     stop_if_interrupted();
     while (!resting_.empty() && resting_.top().until <= Clock::now()) {
       send(resting_.top().slot);
       resting_.pop();
     }
-    while (!ended && !free_.empty()) {
+    bool held = false;
+    while (!ended && !held && !free_.empty()) {
       Frames& frames = slots_[free_.back()].frames;
       frames.clear();
       frames.node = node++;
-      if (!source.next(frames)) {
-        ended = true;
-        break;
-      }
+      const Next next = source.next(frames);
+      ended = next == Next::end, held = next == Next::later;
+      if (next != Next::request) break;
       const uint32_t slot = free_.back();
       free_.pop_back();
       send(slot);
     }
     if (ended && in_flight_ == 0 && resting_.empty()) return result;
-    wait(resting_.empty() ? 50ms : 2ms);
+    wait(held ? 1ms : resting_.empty() ? 50ms : 2ms);
     for (const auto& dealer : dealers_)
       for (int taken = 0; taken < 256 && take(*dealer, source, result); ++taken) moved = Clock::now();
     options.tick();

@@ -20,12 +20,14 @@ using Clock = std::chrono::steady_clock;
 inline double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 inline double ms_since(Clock::time_point begin) { return seconds_since(begin) * 1e3; }
 
+enum class Next : uint8_t { request, later, end };
+
 // What a run sends, and hears.
 class Source {
  public:
   virtual ~Source() = default;
-  // Makes the next request in `frames`, which is cleared. Returns false at the end.
-  virtual bool next(Frames& frames) = 0;
+  // Makes the next request in `frames`, which is cleared; or says that it is to be asked again soon, or no more.
+  virtual Next next(Frames& frames) = 0;
   // The reply to `frames`. Returns none when that is done with; else after how long it goes again, as it is now.
   virtual std::optional<std::chrono::milliseconds> on_reply(Frames& frames, bool ok, std::string_view result) = 0;
 };

@@ -28,20 +28,23 @@ void tell(Report& report, const FanoutOptions& options, const Graph& graph, cons
   report.number("... after the nodes came to rest", number(run.settled.bytes_written - run.before.bytes_written) / count, "bytes");
   if (active) {
     const double entries = std::max(1.0, number(run.entries - run.entries_before));
-    report.number("RAM per entry", (number(run.settled.rss_bytes) - number(run.before.rss_bytes)) / entries, "bytes",
-                  fmt::format("growth of the nodes' RSS; {:.0f} entries a timeline", number(run.entries) / graph.users));
+    const auto growth = [&](uint64_t Usage::*bytes) { return (number(run.settled.*bytes) - number(run.before.*bytes)) / entries; };
+    report.number("RAM per entry", growth(&Usage::anonymous_bytes), "bytes",
+                  fmt::format("growth of the nodes' memory; {:.0f} entries a timeline", number(run.entries) / graph.users));
+    report.number("... with the store's mapped file", growth(&Usage::rss_bytes), "bytes", "growth of their RSS");
     report.number("... as the nodes count it", number(run.timeline_bytes) / std::max(1.0, number(run.entries)), "bytes", "timeline_bytes of STATUS");
     report.number("timelines read once", number(graph.users) / run.read_once_s, "1/s");
   }
   report.number("follows loaded", number(run.edges) / run.load_s, "1/s", grouped(run.edges));
-  report.number("RAM per follow", (number(run.loaded.rss_bytes) - number(run.empty.rss_bytes)) / number(run.edges), "bytes", "growth of the nodes' RSS");
+  report.number("RAM per follow", (number(run.loaded.anonymous_bytes) - number(run.empty.anonymous_bytes)) / number(run.edges), "bytes", "growth of the nodes' memory");
+  report.number("... with the store's mapped file", (number(run.loaded.rss_bytes) - number(run.empty.rss_bytes)) / number(run.edges), "bytes", "growth of their RSS");
   report.number("nodes' RSS at the end", number(run.settled.rss_bytes) / 1048576, "MiB");
   report.check("all deliveries counted", run.counted(),
                fmt::format("{} of {} to leaves{}", grouped(run.leaf), grouped(run.leaf_wanted),
-                           run.late_s > 0 ? fmt::format("; the last {:.1f} s late", run.late_s) : ""));
+                           run.late_s > 0 ? fmt::format("; the last {:.1f} s after the sample: in the time", run.late_s) : ""));
   if (active)
     report.check("appended in RAM = delivered", run.appended(graph),
-                 fmt::format("{} of {} entries, {} of {} timelines", grouped(run.entries), grouped(run.entries_wanted), grouped(run.timelines), grouped(graph.users)));
+                 fmt::format("{} of {} entries{}, {} of {} timelines", grouped(run.entries), grouped(run.entries_least), run.entries_most > run.entries_least ? ", full ones" : "", grouped(run.timelines), grouped(graph.users)));
   report.check("timelines are exact", run.differs.empty(), run.differs.empty() ? fmt::format("{} drawn at random, compared", options.sample) : run.differs);
 }
 

@@ -16,7 +16,7 @@ class Follows final : public Source {
   Follows(const Graph& graph, size_t batch) : graph_(graph), batch_(batch) {}
   uint64_t done() const { return done_; }
 
-  bool next(Frames& frames) override {
+  Next next(Frames& frames) override {
     pairs_.clear();
     uint32_t count = 0;
     Packer pairs(pairs_);
@@ -32,7 +32,7 @@ class Follows final : public Source {
       pairs.text(name_);
       ++count;
     }
-    if (count == 0) return false;
+    if (count == 0) return Next::end;
     frames.verb = "FOLLOW";
     Packer args(frames.args);
     args.map(2);
@@ -40,7 +40,7 @@ class Follows final : public Source {
     args.text("pairs"), args.array(count);
     frames.args += pairs_;
     frames.about = {count};
-    return true;
+    return Next::request;
   }
 
   std::optional<std::chrono::milliseconds> on_reply(Frames& frames, bool ok, std::string_view result) override {

@@ -43,6 +43,7 @@ Usage usage_in(const std::string& directory) {
   Usage usage;
   usage.cpu_s = cpu_seconds(directory + "/stat");
   usage.bytes_written = number_in(directory + "/io", "write_bytes");
+  usage.anonymous_bytes = number_in(directory + "/status", "RssAnon") * 1024;
   usage.rss_bytes = number_in(directory + "/status", "VmRSS") * 1024;
   usage.rss_peak_bytes = number_in(directory + "/status", "VmHWM") * 1024;
   return usage;
@@ -67,6 +68,7 @@ Usage usage_in(const std::string& directory) {
 Usage& Usage::operator+=(const Usage& other) {
   cpu_s += other.cpu_s;
   bytes_written += other.bytes_written;
+  anonymous_bytes += other.anonymous_bytes;
   rss_bytes += other.rss_bytes;
   rss_peak_bytes += other.rss_peak_bytes;
   return *this;

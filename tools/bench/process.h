@@ -13,8 +13,9 @@ namespace canopy::bench {
 // What a process has used since its start; those of several are added.
 struct Usage {
   double cpu_s = 0;            // user and system, from /proc/PID/stat: in steps of 10 ms
-  uint64_t bytes_written = 0;  // that were sent towards the disk: write_bytes of /proc/PID/io
-  uint64_t rss_bytes = 0;
+  uint64_t bytes_written = 0;  // sent towards the disk: write_bytes of /proc/PID/io
+  uint64_t anonymous_bytes = 0;  // resident memory that is no file's: RssAnon
+  uint64_t rss_bytes = 0;      // with what is mapped of files: LMDB's pages, which the kernel may drop
   uint64_t rss_peak_bytes = 0;
   Usage& operator+=(const Usage& other);
 };

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <fmt/format.h>
 
+#include "lag.h"
 #include "packer.h"
 #include "stages.h"
 #include "stop.h"
@@ -14,8 +15,8 @@ constexpr size_t number_digits = 16;
 
 class Publishes final : public Source {
  public:
-  Publishes(const Graph& graph, const Messages& messages, const PublishPlan& plan)
-      : messages_(messages), plan_(plan), next_(messages.published), end_(messages.published + plan.most),
+  Publishes(const Graph& graph, const Messages& messages, const PublishPlan& plan, Lag* lag)
+      : messages_(messages), plan_(plan), lag_(lag), first_(messages.published), next_(messages.published), end_(messages.published + plan.most),
         until_(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(plan.seconds))),
         filler_(messages.body_of(0)) {
     for (size_t i = 0; i < messages.authors; ++i) names_.push_back(graph.author(i));
@@ -23,12 +24,14 @@ class Publishes final : public Source {
   uint64_t done() const { return done_; }
   uint64_t next_number() const { return next_; }
 
-  bool next(Frames& frames) override {
-    if (next_ == end_ || (plan_.seconds > 0 && Clock::now() >= until_)) return false;
+  Next next(Frames& frames) override {
+    if (next_ == end_ || (plan_.seconds > 0 && Clock::now() >= until_)) return Next::end;
+    if (plan_.rate > 0 && static_cast<double>(next_ - first_) > plan_.rate * seconds_since(begin_)) return Next::later;
+    if (lag_ && next_ > lag_->shown() + plan_.ahead) return Next::later;
     const uint64_t count = std::min<uint64_t>(plan_.batch, end_ - next_);
     for (uint64_t i = 0; i < count; ++i) frames.about.push_back(next_++);
     encode(frames);
-    return true;
+    return Next::request;
   }
 
   std::optional<std::chrono::milliseconds> on_reply(Frames& frames, bool ok, std::string_view result) override {
@@ -92,6 +95,9 @@ class Publishes final : public Source {
 
   const Messages& messages_;
   const PublishPlan& plan_;
+  Lag* const lag_;
+  const uint64_t first_;
+  const Clock::time_point begin_ = Clock::now();
   uint64_t next_, end_, done_ = 0;
   const Clock::time_point until_;
   std::string filler_;
@@ -118,7 +124,9 @@ std::optional<uint64_t> number_in(std::string_view body) {
 }
 
 PublishResult publish(const Bench& bench, Fabric& fabric, const Graph& graph, Messages& messages, const PublishPlan& plan) {
-  Publishes source(graph, messages, plan);
+  std::optional<Lag> lag;
+  if (plan.ahead > 0) lag.emplace(fabric, graph, messages);
+  Publishes source(graph, messages, plan, lag ? &*lag : nullptr);
   Bar bar(bench, "messages", plan.seconds > 0 ? 0 : plan.most);
   Driver driver(fabric.endpoints());
   const auto begin = Clock::now();

@@ -30,10 +30,10 @@ class Reads final : public Source {
       : graph_(graph), options_(options), dice_(seed),
         until_(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds))) {}
 
-  bool next(Frames& frames) override {
-    if (Clock::now() >= until_) return false;
+  Next next(Frames& frames) override {
+    if (Clock::now() >= until_) return Next::end;
     write(frames);
-    return true;
+    return Next::request;
   }
   void write(Frames& frames) {
     frames.verb = "READ";

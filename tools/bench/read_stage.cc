@@ -21,8 +21,8 @@ class ReadOnce final : public Source {
   explicit ReadOnce(const Graph& graph) : graph_(graph) {}
   uint64_t done() const { return done_; }
 
-  bool next(Frames& frames) override {
-    if (at_ == graph_.users) return false;
+  Next next(Frames& frames) override {
+    if (at_ == graph_.users) return Next::end;
     const uint32_t count = std::min<uint32_t>(entities_in_a_read, graph_.users - at_);
     frames.verb = "READ";
     frames.about = {count};
@@ -31,7 +31,7 @@ class ReadOnce final : public Source {
     args.text("limit"), args.number(1);
     args.text("entities"), args.array(count);
     for (uint32_t i = 0; i < count; ++i) args.text(graph_.user(at_++));
-    return true;
+    return Next::request;
   }
 
   std::optional<std::chrono::milliseconds> on_reply(Frames& frames, bool ok, std::string_view result) override {

@@ -35,6 +35,8 @@ struct PublishPlan {
   double seconds = 0;         // 0: until `most` are published
   size_t batch = 100;         // messages in a request; 1: single PUBLISHes
   size_t in_flight = 64;      // requests
+  double rate = 0;            // messages a second at most; 0: as fast as it goes
+  uint64_t ahead = 0;         // messages at most that are published but not in homes yet, about; 0: no bound
 };
 struct PublishResult {
   uint64_t messages = 0;
@@ -60,8 +62,10 @@ std::vector<Awaited> last_deliveries(const Graph& graph, const Messages& message
 void wait_delivered(Fabric& fabric, const Graph& graph, const Messages& messages, std::vector<Awaited> awaited,
                     std::chrono::seconds patience = std::chrono::seconds(300));
 
-// Deliveries to leaves (one for each bucket with followers) that these messages must make.
-uint64_t leaf_deliveries(const Graph& graph, const Messages& messages, uint64_t from, uint64_t to, uint32_t bucket_count);
+// In how many buckets each author has followers. Hashes every name: not in measured time.
+std::vector<uint32_t> leaves_of_each(const Graph& graph, uint32_t bucket_count);
+// Deliveries to leaves that the messages [from, to) must make.
+uint64_t leaf_deliveries(const std::vector<uint32_t>& leaves, const Messages& messages, uint64_t from, uint64_t to);
 // Deliveries to followers.
 uint64_t deliveries(const Graph& graph, const Messages& messages, uint64_t from, uint64_t to);
 // Entries that all timelines together must hold, none of them more than `capacity`.
