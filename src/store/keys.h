@@ -21,9 +21,9 @@ enum class Table : char {
   edge = 'f',          // follower, leaf → since: whom an entity follows
   leaf_no = 'R',       // reflector's name → leaf
   leaf = 'L',          // leaf → LeafRecord
-  applied = 'a',       // leaf → last stream number applied
+  applied = 'a',       // leaf → last stream number applied, position of its newest delivery
   followers = 'l',     // leaf, first member → packed sorted set of entity numbers
-  delivery = 'd',      // leaf, position → stream number, body ref
+  delivery = 'd',      // first position → a chunk of deliveries (the store's own: deliveries.h)
   retired = 'g',       // leaf → nothing: its deliveries are to be erased
   root = 'r',          // entity → RootRecord
   tree = 't',          // entity → the buckets that have leaves, packed

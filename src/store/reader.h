@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "store/deliveries.h"
 
 namespace canopy::store {
 
@@ -27,6 +28,15 @@ class Reader {
 
   // Returns the body, or null when this shard has none under that id and hash.
   virtual Blob body(BodyRef ref) const = 0;
+
+  // Returns the row at that position, or nothing.
+  virtual std::optional<DeliveryRow> delivery(BucketId bucket, Position position) const = 0;
+  // Visits the rows of a bucket in [from, to), ascending / descending, the dead ones too, until `visit`
+  // returns false. `visit` must not write to the store.
+  virtual void deliveries(BucketId bucket, Position from, Position to, const VisitDelivery& visit) const = 0;
+  virtual void deliveries_back(BucketId bucket, Position from, Position to, const VisitDelivery& visit) const = 0;
+  // Returns where a leaf stands: the row under `applied`, or what was delivered since, whichever is further.
+  virtual LeafTail leaf_tail(BucketId bucket, LeafNo leaf) const = 0;
 
   // Returns the highest position that `bucket` has written; zero before the first.
   virtual Position position(BucketId bucket) const = 0;

@@ -38,6 +38,10 @@ class Store : public Reader {
   // position after the step. REQUIRES: upto > position(bucket) unless `writes` is empty.
   virtual void apply(BucketId bucket, Position upto, const Writes& writes) = 0;
 
+  // The plain case of many steps of many buckets at once: each bucket of the batch gets one row and stands at
+  // its position. REQUIRES: as for apply().
+  virtual void deliver(const DeliveryBatch& batch) = 0;
+
   // Makes all that was applied since the last commit durable, in one transaction, together with a
   // checkpoint slice when one is due. Without anything applied it does nothing.
   // An error of code busy: nothing of the batch happened, the store is as after the last commit
