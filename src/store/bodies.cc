@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <type_traits>
 
 #include "base/assert.h"
 #include "store/rows.h"
@@ -11,27 +10,39 @@ namespace canopy::store {
 namespace {
 
 // A part in a row of its own: two fit a page of LMDB, and a large body needs no run of free pages
-// (the search for one takes seconds in an old file).
+// (the search for one takes seconds in an old file). Most bodies fit into the first, behind count and size.
+constexpr size_t head_part_bytes = 1900;
 constexpr size_t part_bytes = 2000;
-// What a body costs in RAM beside its bytes: an entry, and a delta of one bucket.
-constexpr size_t entry_bytes = 240;
+// What a body costs in RAM beside its bytes: an entry, and what holds the bytes.
+constexpr size_t entry_bytes = 192;
 
-size_t parts(uint64_t size) { return static_cast<size_t>((size + part_bytes - 1) / part_bytes); }
+size_t parts(uint64_t size) {  // behind the head
+  return size <= head_part_bytes ? 0 : static_cast<size_t>((size - head_part_bytes + part_bytes - 1) / part_bytes);
+}
 
-// Head row: count (zigzag), size + 1, or 0 without bytes.
-std::string pack(const Bodies::Slice::Row& row) {
+struct Head {
+  int64_t count = 0;
+  uint64_t size = 0;
+  std::string_view first;
+};
+
+std::string pack(int64_t count, uint64_t size, std::string_view first) {
   std::string out;
-  put_varint(out, static_cast<uint64_t>(row.count) << 1 ^ static_cast<uint64_t>(row.count >> 63));
-  put_varint(out, row.has_bytes ? row.size + 1 : 0);
+  out.reserve(first.size() + 20);
+  put_varint(out, static_cast<uint64_t>(count));
+  put_varint(out, size);
+  out.append(first);
   return out;
 }
 
-Bodies::Slice::Row unpack(std::string_view packed) {
-  Cursor in(packed);
-  const uint64_t zigzag = in.varint();
-  const uint64_t size = in.varint();
-  ASSERT(in.done());
-  return {static_cast<int64_t>(zigzag >> 1 ^ (~(zigzag & 1) + 1)), size > 0 ? size - 1 : 0, size > 0};
+Head unpack(std::string_view key, std::string_view stored) {
+  Cursor in(unseal_or_end(key, stored));
+  Head head;
+  head.count = static_cast<int64_t>(in.varint());
+  head.size = in.varint();
+  head.first = in.rest();
+  if (!in.ok() || head.count <= 0 || head.first.size() != std::min<uint64_t>(head.size, head_part_bytes)) end_damaged(key);
+  return head;
 }
 
 }  // namespace
@@ -41,58 +52,48 @@ Bodies::Slice::Row unpack(std::string_view packed) {
 Bodies::Row Bodies::row_of(BodyRef ref) const {
   const std::string key = body_key(ref, 0);
   const auto stored = backend_.get(Space::tables, key);
-  return stored ? unpack(unseal_or_end(key, *stored)) : Row{};
+  if (!stored) return {};
+  const Head head = unpack(key, *stored);
+  return {head.count, head.size, true};
 }
 
-Blob Bodies::read(BodyRef ref, const Row& row) const {
-  if (!row.has_bytes) return nullptr;
+Blob Bodies::read(BodyRef ref) const {
+  const std::string head_key = body_key(ref, 0);
+  const auto stored = backend_.get(Space::tables, head_key);
+  if (!stored) return nullptr;
+  const Head head = unpack(head_key, *stored);
   std::string bytes;
-  bytes.reserve(static_cast<size_t>(row.size));
-  const auto last = static_cast<uint16_t>(parts(row.size));
-  backend_.scan(Space::tables, body_key(ref, 1), body_key(ref, static_cast<uint16_t>(last + 1)),
-                [&](std::string_view key, std::string_view stored) {
-                  bytes.append(unseal_or_end(key, stored));
-                  return true;
-                });
-  ASSERT(bytes.size() == row.size);
+  bytes.reserve(static_cast<size_t>(head.size));
+  bytes.append(head.first);
+  if (const size_t more = parts(head.size); more > 0) {
+    backend_.scan(Space::tables, body_key(ref, 1), body_key(ref, static_cast<uint16_t>(more + 1)),
+                  [&](std::string_view key, std::string_view part) {
+                    bytes.append(unseal_or_end(key, part));
+                    return true;
+                  });
+  }
+  ASSERT(bytes.size() == head.size);
   return make_blob(std::move(bytes));
 }
 
 Blob Bodies::get(BodyRef ref) const {
   const auto at = entries_.find(ref);
-  if (at == entries_.end()) return read(ref, row_of(ref));
+  if (at == entries_.end()) return read(ref);
   const Entry& entry = at->second;
-  if (!entry.readable()) return nullptr;  // whatever a later checkpoint has still to erase
-  return entry.bytes ? entry.bytes : read(ref, entry.row);
+  if (!entry.readable()) return nullptr;  // whatever the next checkpoint has still to erase
+  return entry.bytes ? entry.bytes : read(ref);
 }
 
 int64_t Bodies::references(BodyRef ref) const {
   const auto at = entries_.find(ref);
-  return at == entries_.end() ? row_of(ref).count : at->second.count();
-}
-
-size_t Bodies::bytes(BucketId bucket) const {
-  if (bucket.value() >= deltas_.size()) return 0;
-  size_t sum = 0;
-  for (const auto& [ref, delta] : deltas_[bucket.value()]) {
-    const Blob& bytes = entries_.find(ref)->second.bytes;
-    sum += entry_bytes + (bytes ? bytes->size() : 0);
-  }
-  return sum;
+  return at == entries_.end() ? row_of(ref).count : at->second.count;
 }
 
 // ── counting ──
 
-Bodies::Deltas& Bodies::deltas(BucketId bucket) {
-  if (bucket.value() >= deltas_.size()) deltas_.resize(bucket.value() + size_t{1});
-  return deltas_[bucket.value()];
-}
-
-void Bodies::count(Entry& entry, int change) {
-  const bool before = entry.count() > 0;
-  entry.delta += change;
-  const bool after = entry.count() > 0;
-  size_ += static_cast<uint64_t>(after) - static_cast<uint64_t>(before);
+void Bodies::count(Entry& entry, int64_t count) {
+  size_ += static_cast<uint64_t>(count > 0) - static_cast<uint64_t>(entry.count > 0);
+  entry.count = count;
 }
 
 void Bodies::keep_bytes(Entry& entry, Blob bytes) {
@@ -101,155 +102,115 @@ void Bodies::keep_bytes(Entry& entry, Blob bytes) {
   entry.bytes = std::move(bytes);
 }
 
-Bodies::Entry& Bodies::change(BucketId bucket, BodyRef ref, int change) {
-  auto at = entries_.lower_bound(ref);
-  if (at == entries_.end() || at->first != ref) {
-    Entry entry;
-    entry.row = row_of(ref);
-    entry.settled = entry.row.count;
-    at = entries_.emplace_hint(at, ref, std::move(entry));
-  }
-  const auto [delta, new_delta] = deltas(bucket).try_emplace(ref, 0);
-  if (new_delta) {
-    ++at->second.holders;
+Bodies::Entries::value_type& Bodies::entry_of(BodyRef ref) {
+  const auto [at, added] = entries_.try_emplace(ref);
+  Entry& entry = at->second;
+  if (added) {
     bytes_ += entry_bytes;
+    entry.row = row_of(ref);
+    entry.count = entry.settled = entry.row.count;
   }
-  delta->second += change;
-  count(at->second, change);
-  undo_.push_back({bucket, at, change, new_delta, false});
-  return at->second;
+  if (entry.batch != batch_) {
+    entry.batch = batch_;
+    undo_.push_back({&*at, added});
+  }
+  return *at;
 }
 
-bool Bodies::ref(BucketId bucket, BodyRef ref, const Blob& body) {
-  const auto at = entries_.find(ref);
-  const bool readable = at != entries_.end() ? at->second.readable() : row_of(ref).count > 0;
-  Entry& entry = change(bucket, ref, 1);
-  if (readable) return false;
+bool Bodies::change(BodyRef ref, int64_t change, const Blob& body) {
+  Entry& entry = entry_of(ref).second;
+  const bool readable = entry.readable() || entry.bytes;
+  count(entry, entry.count + change);
+  if (readable || change <= 0) return false;
   ASSERT(body != nullptr);
   keep_bytes(entry, body);
-  undo_.back().new_bytes = true;
   return true;
-}
-
-void Bodies::release(Entries::iterator at) {
-  bytes_ -= entry_bytes;
-  if (--at->second.holders > 0) return;
-  keep_bytes(at->second, nullptr);
-  entries_.erase(at);
 }
 
 void Bodies::settle() {
   for (const Undo& done : undo_) {
     Entry& entry = done.at->second;
-    ASSERT(entry.count() >= 0);
-    entry.settled = entry.count();
-    if (entry.settled == 0) keep_bytes(entry, nullptr);
+    ASSERT(entry.count >= 0);
+    entry.settled = entry.count;
+    if (entry.settled > 0) continue;
+    keep_bytes(entry, nullptr);
+    if (entry.row.there) continue;
+    bytes_ -= entry_bytes;  // it came and went: the tables need not hear of it
+    entries_.erase(entries_.find(done.at->first));
   }
   undo_.clear();
+  ++batch_;
 }
 
 void Bodies::rollback() {
-  while (!undo_.empty()) {
-    const Undo last = undo_.back();
-    undo_.pop_back();
-    count(last.at->second, -last.change);
-    if (last.new_bytes) keep_bytes(last.at->second, nullptr);
-    Deltas& of_bucket = deltas(last.bucket);
-    const auto delta = of_bucket.find(last.at->first);
-    delta->second -= last.change;
-    if (!last.new_delta) continue;
-    of_bucket.erase(delta);
-    release(last.at);
+  for (; !undo_.empty(); undo_.pop_back()) {
+    Entry& entry = undo_.back().at->second;
+    count(entry, entry.settled);
+    if (entry.settled == 0) keep_bytes(entry, nullptr);
+    if (!undo_.back().added) continue;
+    keep_bytes(entry, nullptr);
+    bytes_ -= entry_bytes;
+    entries_.erase(entries_.find(undo_.back().at->first));
   }
+  ++batch_;
 }
 
-Result<void> Bodies::finish_replay(const std::map<BodyRef, Blob>& offered, uint64_t size_in_tables) {
-  undo_.clear();
-  size_in_tables_ = size_in_tables;
-  size_ = size_in_tables;
-  for (auto& [ref, entry] : entries_) {
-    size_ += static_cast<uint64_t>(entry.count() > 0) - static_cast<uint64_t>(entry.row.count > 0);
-    entry.settled = entry.count();
-    if (entry.count() < 0)
-      return failure(Code::unavailable, fmt::format("journal: body {} has {} references", ref.id.packed(), entry.count()));
-    if (entry.count() == 0 || entry.row.has_bytes) continue;
-    const auto found = offered.find(ref);
-    if (found == offered.end())
-      return failure(Code::unavailable, fmt::format("journal: body {} has references and no bytes", ref.id.packed()));
-    keep_bytes(entry, found->second);
-  }
+Result<void> Bodies::replay(BodyRef ref, int64_t change, const Blob& body) {
+  const Entry& entry = entry_of(ref).second;
+  if (change > 0 && !entry.readable() && !entry.bytes && !body)
+    return failure(Code::unavailable, fmt::format("journal: body {} has references and no bytes", ref.id.packed()));
+  this->change(ref, change, body);
+  return {};
+}
+
+Result<void> Bodies::settle_replay() {
+  for (const Undo& done : undo_)
+    if (done.at->second.count < 0)
+      return failure(Code::unavailable, fmt::format("journal: body {} has {} references", done.at->first.id.packed(),
+                                                    done.at->second.count));
+  settle();
   return {};
 }
 
 // ── checkpoint ──
 
-Result<void> Bodies::write_bytes(BodyRef ref, const std::string& bytes) {
-  const std::string_view all = bytes;
+Result<void> Bodies::write_one(BodyRef ref, const Entry& entry) const {
+  const std::string key = body_key(ref, 0);
+  if (entry.count == 0) {
+    for (size_t part = 0; entry.row.there && part <= parts(entry.row.size); ++part)
+      TRY(backend_.erase(Space::tables, body_key(ref, static_cast<uint16_t>(part))));
+    return {};
+  }
+  if (entry.row.there) {
+    if (entry.count == entry.row.count) return {};
+    const auto stored = backend_.get(Space::tables, key);
+    const Head head = unpack(key, *stored);
+    return backend_.put(Space::tables, key, seal(key, pack(entry.count, head.size, head.first)));
+  }
+  const std::string_view all = *entry.bytes;
   ASSERT(parts(all.size()) < UINT16_MAX);
+  TRY(backend_.put(Space::tables, key, seal(key, pack(entry.count, all.size(), all.substr(0, head_part_bytes)))));
   for (size_t part = 0; part < parts(all.size()); ++part) {
-    const std::string key = body_key(ref, static_cast<uint16_t>(part + 1));
-    TRY(backend_.put(Space::tables, key, seal(key, all.substr(part * part_bytes, part_bytes))));
+    const std::string part_key = body_key(ref, static_cast<uint16_t>(part + 1));
+    TRY(backend_.put(Space::tables, part_key, seal(part_key, all.substr(head_part_bytes + part * part_bytes, part_bytes))));
   }
   return {};
 }
 
-Result<void> Bodies::erase_bytes(BodyRef ref, uint64_t size) {
-  for (size_t part = 0; part < parts(size); ++part)
-    TRY(backend_.erase(Space::tables, body_key(ref, static_cast<uint16_t>(part + 1))));
+// In the order of the keys: ids ascend with time, so what is new stands on a few pages.
+Result<void> Bodies::write() const {
+  std::vector<const Entries::value_type*> sorted;
+  sorted.reserve(entries_.size());
+  for (const auto& entry : entries_) sorted.push_back(&entry);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  for (const auto* at : sorted) TRY(write_one(at->first, at->second));
   return {};
 }
 
-Result<void> Bodies::move(BucketId bucket, Slice& slice) {
-  for (const auto& [ref, delta] : deltas(bucket)) {
-    const Entry& entry = entries_.find(ref)->second;
-    Row& row = slice.rows.try_emplace(ref, entry.row).first->second;
-    const Row before = row;
-    row.count += delta;
-    // The record that brought the bytes may be trimmed now, while another bucket still points at
-    // the body: so they go into the tables with the first bucket that is moved, count or no count.
-    row.has_bytes = entry.count() > 0 || row.count > 0;
-    if (row.has_bytes && !before.has_bytes) {
-      // Without bytes anywhere the count is zero, and a reference of this bucket is undone by another.
-      if (entry.bytes) {
-        row.size = entry.bytes->size();
-        TRY(write_bytes(ref, *entry.bytes));
-      } else {
-        ASSERT(entry.count() == 0);
-        row.has_bytes = false;
-      }
-    }
-    if (!row.has_bytes && before.has_bytes) TRY(erase_bytes(ref, before.size));
-    slice.size_in_tables += static_cast<uint64_t>(row.count > 0) - static_cast<uint64_t>(before.count > 0);
-    if (row.count == before.count && row.has_bytes == before.has_bytes) continue;
-    const std::string key = body_key(ref, 0);
-    if (row.count == 0 && !row.has_bytes) {
-      TRY(backend_.erase(Space::tables, key));
-    } else {
-      TRY(backend_.put(Space::tables, key, seal(key, pack(row))));
-    }
-  }
-  return {};
-}
-
-void Bodies::moved(BucketId bucket) {
+void Bodies::clear() {
   ASSERT(undo_.empty());
-  Deltas done;
-  done.swap(deltas(bucket));
-  for (const auto& [ref, delta] : done) {
-    const auto at = entries_.find(ref);
-    // finish_slice() has raised the row by the same: the count stays.
-    at->second.delta -= delta;
-    release(at);
-  }
-}
-
-void Bodies::finish_slice(const Slice& slice) {
-  for (const auto& [ref, row] : slice.rows) {
-    Entry& entry = entries_.find(ref)->second;
-    entry.row = row;
-    if (row.has_bytes) keep_bytes(entry, nullptr);
-  }
-  size_in_tables_ = slice.size_in_tables;
+  entries_.clear();
+  bytes_ = 0;
 }
 
 }  // namespace canopy::store

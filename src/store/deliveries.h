@@ -3,9 +3,13 @@
 // each links to the one before it in its leaf, so that a leaf's list can be read newest first.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/types.h"
 
@@ -28,6 +32,24 @@ struct LeafTail {
   Position newest;
   friend bool operator==(const LeafTail&, const LeafTail&) = default;
 };
+
+// A row of `applied`: applied be64, newest be64. Never to change.
+inline std::string encode_tail(LeafTail tail) {
+  std::string value;
+  put_be64(value, tail.applied.packed());
+  put_be64(value, tail.newest.packed());
+  return value;
+}
+inline LeafTail decode_tail(std::string_view value) {
+  Cursor in(value);
+  LeafTail tail;
+  tail.applied = StreamNo(in.be64());
+  tail.newest = Position(in.be64());
+  ASSERT(in.done());
+  return tail;
+}
+// Returns the larger of each.
+inline LeafTail further(LeafTail a, LeafTail b) { return {std::max(a.applied, b.applied), std::max(a.newest, b.newest)}; }
 
 // One message for many leaves of a shard, each in a bucket of its own: the plain case, in one record.
 struct DeliveryBatch {

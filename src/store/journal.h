@@ -2,55 +2,98 @@
 // grammar), cut into values of one fixed size. Pure; the store puts and gets the values.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "store/deliveries.h"
 #include "store/writes.h"
 
 namespace canopy::store {
 
-constexpr uint8_t journal_version = 1;
+constexpr uint8_t journal_version = 2;
 // checksum 8, version 1, length of the records 4, sequence of the first value 8
 constexpr size_t run_head_bytes = 8 + 1 + 4 + 8;
 
 std::string journal_key(uint64_t sequence);
+
+// The last position of each bucket in a run, so that one behind it takes a byte: the first is written whole,
+// the others as what they are above the one before.
+class RunPositions {
+ public:
+  void clear() { ++run_; }
+  uint64_t encode(BucketId bucket, Position position);
+  Position decode(BucketId bucket, uint64_t coded);
+
+ private:
+  struct Last {
+    uint64_t position = 0;
+    uint64_t run = 0;
+  };
+  Last& last_of(BucketId bucket);
+  std::vector<Last> last_;  // by bucket
+  uint64_t run_ = 1;
+};
+
+// How many references a body got (or lost) by a record, and its bytes when they travelled with it.
+struct BodyChange {
+  BodyRef ref;
+  int64_t change = 0;
+  Blob body;
+};
 
 // Collects one batch. The steps' writes are encoded as they are applied, so nothing else holds them.
 class RunWriter {
  public:
   RunWriter() { clear(); }
   void begin_record(BucketId bucket, Position upto, size_t writes);
-  // A ref takes its body's bytes along only where they are not in the shard yet.
-  void add(const Write& write, bool with_body);
+  // `with_body`: of ref and deliver: the bytes go along, because they are not in the shard yet.
+  // `took`: of die and forget: a reference goes. Replay counts bodies without looking at rows.
+  // REQUIRES: positions are not above the record's.
+  void add(const Write& write, bool with_body_or_took);
+  void add(const DeliveryBatch& batch, bool with_body);
   bool empty() const { return run_.size() == run_head_bytes; }
   size_t bytes() const { return run_.size(); }
-  void clear() { run_.assign(run_head_bytes, '\0'); }
+  void clear();
   // Returns the whole run, which stands from `sequence` on. Valid until the next change.
   std::string_view finish(uint64_t sequence);
 
  private:
   std::string run_;
+  Position upto_;  // of the open record
+  RunPositions positions_;
 };
 
 // Collects one run from its values and checks it.
 class RunReader {
  public:
-  using Record = std::function<Result<void>(BucketId bucket, Position upto, const Writes& writes)>;
+  class Visitor {
+   public:
+    virtual ~Visitor() = default;
+    // `bodies` has what all the writes change; what die and forget took is only there.
+    virtual Result<void> on_record(BucketId bucket, Position upto, const Writes& writes,
+                                   const std::vector<BodyChange>& bodies) = 0;
+    virtual Result<void> on_deliver(const DeliveryBatch& batch) = 0;
+    virtual Result<void> on_run_end() = 0;
+  };
 
-  // Takes the value under `sequence`; calls `record` for each record when the run is complete.
+  // Takes the value under `sequence`; calls `visitor` for each record when the run is complete.
   // Returns unavailable, naming the sequence, for what is damaged, out of order or newer.
-  Result<void> take(uint64_t sequence, std::string_view value, const Record& record);
+  Result<void> take(uint64_t sequence, std::string_view value, Visitor& visitor);
   bool between_runs() const { return run_.empty(); }
   uint64_t first() const { return first_; }  // of the run that was taken last
 
  private:
-  Result<void> finish(const Record& record);
+  Result<void> finish(Visitor& visitor);
+  Result<void> take_record(Cursor& in, BucketId bucket, Visitor& visitor);
+  Result<void> take_batch(Cursor& in, Visitor& visitor);
   uint64_t first_ = 0;
   size_t wanted_ = 0;
   std::string run_;
+  RunPositions positions_;
 };
 
 }  // namespace canopy::store

@@ -58,6 +58,10 @@ std::optional<std::string_view> unseal(std::string_view key, std::string_view st
 
 std::string_view unseal_or_end(std::string_view key, std::string_view stored) {
   if (const auto value = unseal(key, stored)) return *value;
+  end_damaged(key);
+}
+
+void end_damaged(std::string_view key) {
   std::string hex;
   for (const char c : key) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
   assert_failed(("store: the row under key " + hex + " is damaged").c_str(), __FILE__, __LINE__);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "store/journaled_store.h"
+#include "store/keys.h"
 #include "store/packed_set.h"
 #include "store/rows.h"
 
@@ -70,6 +71,14 @@ void JournaledStore::scan_merged(std::string_view from, std::string_view to, boo
   }
 }
 
+LeafTail JournaledStore::leaf_tail(BucketId bucket, LeafNo leaf) const {
+  const std::string key = KeyBuilder(bucket, Table::applied).add(leaf);
+  const Overlay::Entry* entry = overlay_.find(bucket, key);
+  if (entry && !entry->value) return {};  // a leaf that ended
+  const std::optional<std::string> row = entry ? entry->value : get(key);
+  return further(row ? decode_tail(*row) : LeafTail(), deliveries_.tail(bucket, leaf));
+}
+
 Position JournaledStore::position(BucketId bucket) const {
   return bucket.value() < buckets_.size() ? buckets_[bucket.value()].position : Position();
 }
@@ -82,30 +91,68 @@ StoreStatus JournaledStore::status() const {
 // ── a batch ──
 
 JournaledStore::Bucket& JournaledStore::bucket_at(BucketId bucket) {
+  if (bucket == bodies_id) return bodies_bucket_;
   if (bucket.value() >= buckets_.size()) buckets_.resize(bucket.value() + size_t{1});
   return buckets_[bucket.value()];
 }
 
-void JournaledStore::apply(BucketId bucket, Position upto, const Writes& writes) {
+JournaledStore::Bucket& JournaledStore::step_to(BucketId bucket, Position upto) {
   Bucket& b = bucket_at(bucket);
-  if (writes.empty() && upto <= b.position) return;
-  ASSERT(upto > b.position);
+  ASSERT(bucket != bodies_id && upto > b.position);
   b.position = upto;
   if (!b.in_batch) batch_.push_back(bucket);
   b.in_batch = true;
+  return b;
+}
+
+void JournaledStore::apply(BucketId bucket, Position upto, const Writes& writes) {
+  const Position before = position(bucket);
+  if (writes.empty() && upto <= before) return;
+  step_to(bucket, upto);
   run_.begin_record(bucket, upto, writes.size());
-  for (const Write& write : writes.all()) {
-    bool with_body = false;
-    if (write.kind == Write::Kind::ref) {
-      with_body = bodies_.ref(bucket, write.ref, write.body);
-    } else if (write.kind == Write::Kind::unref) {
-      bodies_.unref(bucket, write.ref);
-    } else {
-      ASSERT(bucket_of_key(write.key) == bucket);
-      change_key(bucket, write);
-    }
-    run_.add(write, with_body);
+  for (const Write& write : writes.all()) run_.add(write, change(bucket, before, write));
+}
+
+void JournaledStore::deliver(const DeliveryBatch& batch) {
+  if (batch.to.empty()) return;
+  const bool with_body = bodies_.change(batch.ref, static_cast<int64_t>(batch.to.size()), batch.body);
+  constexpr size_t ahead = 8;  // the leaves of a message lie anywhere: they are asked for early
+  for (size_t i = 0; i < batch.to.size(); ++i) {
+    if (i + ahead < batch.to.size()) deliveries_.prefetch(batch.to[i + ahead].bucket, batch.to[i + ahead].leaf);
+    const DeliveryBatch::To& to = batch.to[i];
+    step_to(to.bucket, to.position);
+    deliveries_.append(to.bucket, to.position, {to.leaf, batch.no, batch.ref, to.before, batch.shared, false});
   }
+  run_.add(batch, with_body);
+}
+
+bool JournaledStore::change(BucketId bucket, Position before, const Write& write) {
+  switch (write.kind) {
+    case Write::Kind::ref: return bodies_.change(write.ref, 1, write.body);
+    case Write::Kind::unref: return bodies_.change(write.ref, -1, nullptr);
+    case Write::Kind::deliver:
+      ASSERT(write.position > before && !write.row.dead && write.row.ref == write.ref);
+      deliveries_.append(bucket, write.position, write.row);
+      return bodies_.change(write.ref, 1, write.body);
+    case Write::Kind::die:
+    case Write::Kind::forget: {
+      const bool took = write.kind == Write::Kind::die ? deliveries_.die(bucket, write.position, write.ref)
+                                                       : deliveries_.forget(bucket, write.position, write.ref);
+      if (took) bodies_.change(write.ref, -1, nullptr);
+      return took;
+    }
+    case Write::Kind::relink:
+      deliveries_.relink(bucket, write.position, write.row.before);
+      return false;
+    case Write::Kind::put:
+    case Write::Kind::erase:
+    case Write::Kind::insert:
+    case Write::Kind::remove:
+      ASSERT(bucket_of_key(write.key) == bucket && write.key[2] != static_cast<char>(Table::delivery));
+      change_key(bucket, write);
+      return false;
+  }
+  return false;
 }
 
 void JournaledStore::change_key(BucketId bucket, const Write& write) {
@@ -144,6 +191,7 @@ Result<void> JournaledStore::commit() {
   const std::string_view run = run_.finish(next_);
   const uint64_t end = next_ + values(run.size());
   for (const BucketId bucket : batch_) need_journal(bucket, next_);
+  if (bodies_.changed()) need_journal(bodies_id, next_);
 
   Slice slice;
   const bool with_slice = slice_due();
@@ -215,6 +263,7 @@ void JournaledStore::settle() {
   batch_.clear();
   run_.clear();
   overlay_.settle();
+  deliveries_.settle();
   bodies_.settle();
 }
 
@@ -225,9 +274,11 @@ void JournaledStore::rollback() {
     b.in_batch = false;
     if (b.needs_journal && b.first == next_) release_journal(bucket);
   }
+  if (bodies_bucket_.needs_journal && bodies_bucket_.first == next_) release_journal(bodies_id);
   batch_.clear();
   run_.clear();
   overlay_.rollback();
+  deliveries_.rollback();
   bodies_.rollback();
 }
 
@@ -250,27 +301,34 @@ Result<bool> JournaledStore::checkpoint() {
 }
 
 // Moves whole buckets, the longest behind first, until `bytes` of overlay are moved; then erases up
-// to `trim` journal values that nobody needs. `end` is where the journal will go on.
+// to `trim` journal values that nobody needs. `end` is where the journal will go on. The bodies are as a
+// bucket of their own, and do not wait for their turn when they are many.
 Result<void> JournaledStore::write_slice(Slice& slice, size_t bytes, size_t trim, uint64_t end) {
-  slice.bodies = bodies_.begin_slice();
   size_t moved = 0;
+  slice.bodies = bodies_.bytes() > options_.bodies_bytes_max;
   auto at = oldest_.begin();
   for (; at != oldest_.end() && moved < bytes; ++at) {
     const BucketId bucket = at->second;
-    moved += overlay_.bytes(bucket) + bodies_.bytes(bucket);
+    if (bucket == bodies_id) {
+      slice.bodies = true;
+      moved += bodies_.bytes();
+      continue;
+    }
+    moved += overlay_.bytes(bucket) + deliveries_.bytes(bucket);
     slice.buckets.push_back(bucket);
-    TRY(write_bucket(bucket, slice.bodies));
+    TRY(write_bucket(bucket));
   }
+  if (slice.bodies) TRY(bodies_.write());
+  if (slice.bodies && at != oldest_.end() && at->second == bodies_id) ++at;
   slice.start = at == oldest_.end() ? end : at->first;
+  slice.bodies_from = slice.bodies ? end : bodies_from_;
+  slice.bodies_in_tables = slice.bodies ? bodies_.size() : bodies_in_tables_;
   for (slice.low = low_; slice.low < slice.start && slice.low - low_ < trim; ++slice.low)
     TRY(backend_.erase(Space::journal, journal_key(slice.low)));
-  std::string state;
-  put_be64(state, slice.start);
-  put_varint(state, slice.bodies.size_in_tables);
-  return backend_.put(Space::tables, state_key(), seal(state_key(), state));
+  return write_state(slice);
 }
 
-Result<void> JournaledStore::write_bucket(BucketId bucket, Bodies::Slice& bodies) {
+Result<void> JournaledStore::write_bucket(BucketId bucket) {
   for (const auto& [key, entry] : overlay_.entries(bucket)) {
     if (entry.value) {
       TRY(backend_.put(Space::tables, key, seal(key, *entry.value)));
@@ -278,20 +336,48 @@ Result<void> JournaledStore::write_bucket(BucketId bucket, Bodies::Slice& bodies
       TRY(backend_.erase(Space::tables, key));
     }
   }
-  TRY(bodies_.move(bucket, bodies));
+  TRY(deliveries_.write(bucket));
+  TRY(write_tails(bucket));
   std::string position;
   put_be64(position, bucket_at(bucket).position.packed());
   return backend_.put(Space::tables, checkpoint_key(bucket), seal(checkpoint_key(bucket), position));
 }
 
+// After the overlay: what was written by hand meanwhile counts when it is further, and a leaf that ended
+// stays away.
+Result<void> JournaledStore::write_tails(BucketId bucket) {
+  for (const auto& [leaf, delivered] : deliveries_.tails(bucket)) {
+    const std::string key = KeyBuilder(bucket, Table::applied).add(leaf);
+    const Overlay::Entry* entry = overlay_.find(bucket, key);
+    if (entry && !entry->value) continue;
+    const auto stored = backend_.get(Space::tables, key);
+    const LeafTail before = stored ? decode_tail(unseal_or_end(key, *stored)) : LeafTail();
+    TRY(backend_.put(Space::tables, key, seal(key, encode_tail(further(before, delivered)))));
+  }
+  return {};
+}
+
+Result<void> JournaledStore::write_state(const Slice& slice) {
+  std::string state;
+  put_be64(state, slice.start);
+  put_be64(state, slice.bodies_from);
+  put_varint(state, slice.bodies_in_tables);
+  return backend_.put(Space::tables, state_key(), seal(state_key(), state));
+}
+
 void JournaledStore::finish(const Slice& slice) {
-  bodies_.finish_slice(slice.bodies);
   for (const BucketId bucket : slice.buckets) {
     overlay_.clear(bucket);
-    bodies_.moved(bucket);
+    deliveries_.clear(bucket);
     release_journal(bucket);
     bucket_at(bucket).checkpointed = bucket_at(bucket).position;
   }
+  if (slice.bodies) {
+    bodies_.clear();
+    if (bodies_bucket_.needs_journal) release_journal(bodies_id);
+  }
+  bodies_from_ = slice.bodies_from;
+  bodies_in_tables_ = slice.bodies_in_tables;
   start_ = slice.start;
   low_ = slice.low;
   ++slices_;

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <fmt/format.h>
-#include <map>
 #include <string_view>
 
 #include "base/assert.h"
@@ -30,9 +29,8 @@ Result<std::unique_ptr<Store>> Store::open(Backend& backend, StoreOptions option
 
 Result<void> JournaledStore::load() {
   TRY(load_format());
-  uint64_t bodies = 0;
-  TRY(load_positions(bodies));
-  return replay(bodies);
+  TRY(load_positions());
+  return replay();
 }
 
 Result<void> JournaledStore::load_format() {
@@ -47,6 +45,10 @@ Result<void> JournaledStore::load_format() {
                                                   "a newer program wrote it, use that one", version, format_version));
   const auto value = unseal(key, *stored);
   if (!value || version == 0) return unreadable("format");
+  if (version < format_version)
+    return failure(Code::unavailable, fmt::format("store: its format is {}, this program knows only {}: it was made by an "
+                                                  "earlier version of Canopy, from before the first release", version,
+                                                  format_version));
   Cursor fields(value->substr(4));
   const uint64_t value_bytes = fields.varint();
   if (!fields.done() || value_bytes < value_bytes_min) return unreadable("format");
@@ -71,13 +73,14 @@ Result<void> JournaledStore::create() {
   return done;
 }
 
-Result<void> JournaledStore::load_positions(uint64_t& bodies) {
+Result<void> JournaledStore::load_positions() {
   if (const auto stored = backend_.get(Space::tables, state_key())) {
     const auto value = unseal(state_key(), *stored);
     if (!value) return unreadable("state");
     Cursor in(*value);
     start_ = in.be64();
-    bodies = in.varint();
+    bodies_from_ = in.be64();
+    bodies_in_tables_ = in.varint();
     if (!in.done()) return unreadable("state");
   }
   bool sound = true;
@@ -93,30 +96,80 @@ Result<void> JournaledStore::load_positions(uint64_t& bodies) {
   return {};
 }
 
-Result<void> JournaledStore::replay(uint64_t bodies) {
+// Does again what the journal's records did. Rows of a bucket are changed above its checkpointed position,
+// bodies from the run on from which the tables do not have it: the two go their own ways.
+class JournaledStore::Replay final : public RunReader::Visitor {
+ public:
+  explicit Replay(JournaledStore& store) : store_(store) {}
   RunReader runs;
-  std::map<BodyRef, Blob> offered;  // by skipped records too: a body travels once for all buckets
-  const auto record = [&](BucketId bucket, Position upto, const Writes& writes) -> Result<void> {
-    for (const Write& write : writes.all())
-      if (write.body) offered.insert_or_assign(write.ref, write.body);
-    Bucket& b = bucket_at(bucket);
-    if (upto <= b.checkpointed) return {};
+
+  Result<void> on_record(BucketId bucket, Position upto, const Writes& writes, const std::vector<BodyChange>& bodies) override {
+    for (const BodyChange& change : bodies) TRY(change_body(change));
+    bool above = false;
+    TRY(step_to(bucket, upto, above));
+    if (!above) return {};
+    for (const Write& write : writes.all()) change_row(bucket, write);
+    return {};
+  }
+
+  Result<void> on_deliver(const DeliveryBatch& batch) override {
+    TRY(change_body({batch.ref, static_cast<int64_t>(batch.to.size()), batch.body}));
+    for (const DeliveryBatch::To& to : batch.to) {
+      bool above = false;
+      TRY(step_to(to.bucket, to.position, above));
+      if (above) store_.deliveries_.append(to.bucket, to.position, {to.leaf, batch.no, batch.ref, to.before, batch.shared, false});
+    }
+    return {};
+  }
+
+  Result<void> on_run_end() override {
+    store_.overlay_.settle();
+    store_.deliveries_.settle();
+    return store_.bodies_.settle_replay();
+  }
+
+ private:
+  // `above`: the tables do not have it yet.
+  Result<void> step_to(BucketId bucket, Position upto, bool& above) {
+    Bucket& b = store_.bucket_at(bucket);
+    above = upto > b.checkpointed;
+    if (!above) return {};
     if (upto <= b.position)
       return failure(Code::unavailable, fmt::format("journal: value {} begins a run that takes bucket {} back",
                                                     runs.first(), bucket.value()));
     b.position = b.settled = upto;
-    need_journal(bucket, runs.first());
-    for (const Write& write : writes.all()) {
-      if (write.kind == Write::Kind::ref || write.kind == Write::Kind::unref) {
-        bodies_.replay(bucket, write.ref, write.kind == Write::Kind::ref ? 1 : -1);
-      } else {
-        change_key(bucket, write);
-      }
-    }
-    ++replayed_;
+    store_.need_journal(bucket, runs.first());
+    ++store_.replayed_;
     return {};
-  };
+  }
 
+  Result<void> change_body(const BodyChange& change) {
+    if (runs.first() < store_.bodies_from_) return {};
+    store_.need_journal(bodies_id, runs.first());
+    return store_.bodies_.replay(change.ref, change.change, change.body);
+  }
+
+  void change_row(BucketId bucket, const Write& write) {
+    switch (write.kind) {
+      case Write::Kind::ref:
+      case Write::Kind::unref: break;
+      case Write::Kind::deliver: store_.deliveries_.append(bucket, write.position, write.row); break;
+      case Write::Kind::die: store_.deliveries_.die(bucket, write.position, write.ref); break;
+      case Write::Kind::forget: store_.deliveries_.forget(bucket, write.position, write.ref); break;
+      case Write::Kind::relink: store_.deliveries_.relink(bucket, write.position, write.row.before); break;
+      case Write::Kind::put:
+      case Write::Kind::erase:
+      case Write::Kind::insert:
+      case Write::Kind::remove: store_.change_key(bucket, write); break;
+    }
+  }
+
+  JournaledStore& store_;
+};
+
+Result<void> JournaledStore::replay() {
+  Replay replay(*this);
+  bodies_.begin_replay(bodies_in_tables_);
   low_ = next_ = start_;
   backend_.scan(Space::journal, {}, journal_key(start_), [&](std::string_view key, std::string_view) {
     low_ = Cursor(key).be64();
@@ -131,15 +184,14 @@ Result<void> JournaledStore::replay(uint64_t bodies) {
                   } else if (value.size() != options_.journal_value_bytes) {
                     done = failure(Code::unavailable, fmt::format("journal: value {} has the wrong size", next_));
                   } else {
-                    done = runs.take(next_++, value, record);
+                    done = replay.runs.take(next_++, value, replay);
                   }
                   return done.has_value();
                 });
   TRY(std::move(done));
-  if (!runs.between_runs())
+  if (!replay.runs.between_runs())
     return failure(Code::unavailable, fmt::format("journal: value {} is missing: the last run is cut", next_));
-  overlay_.settle();
-  return bodies_.finish_replay(offered, bodies);
+  return {};
 }
 
 }  // namespace canopy::store

@@ -43,15 +43,26 @@ bool mentions(const std::string& message, std::string_view what) { return messag
 TEST_CASE("store: a newer format is refused and left alone") {
   MemBackend backend = three_runs();
   std::string value = *backend.get(Space::tables, format_key());
-  value[3] = 2;
+  value[3] = 3;
   overwrite(backend, Space::tables, format_key(), value);
   CHECK(mentions(open_error(backend), "newer program"));
+}
+
+TEST_CASE("store: one of before the first release is refused and left alone") {
+  MemBackend backend = three_runs();
+  const std::string stored = *backend.get(Space::tables, format_key());
+  std::string value(*unseal(format_key(), stored));
+  value[3] = 1;
+  overwrite(backend, Space::tables, format_key(), seal(format_key(), value));
+  const std::string message = open_error(backend);
+  CHECK(mentions(message, "its format is 1"));
+  CHECK(mentions(message, "made by an earlier version of Canopy"));
 }
 
 TEST_CASE("store: a run of a newer version is refused and named") {
   MemBackend backend = three_runs();
   std::string value = *backend.get(Space::journal, journal_key(4));
-  value[8] = 2;
+  value[8] = 3;
   overwrite(backend, Space::journal, journal_key(4), value);
   const std::string message = open_error(backend);
   CHECK(mentions(message, "value 4"));
@@ -146,41 +157,101 @@ TEST_CASE("journal: a run reads back as it was written") {
   all.ref(test_ref(UINT64_MAX, UINT32_MAX), make_blob("body"));
   all.ref(test_ref(2), nullptr);
   all.unref(test_ref(3));
+  all.deliver(Position(3, 1), {LeafNo(9), StreamNo(2, 8), test_ref(4), Position(2, 7), true, false}, make_blob("new"));
+  all.deliver(Position(3, 3), {LeafNo(0), StreamNo(1), test_ref(5), Position(), false, false}, nullptr);
+  all.die(Position(3, 2), test_ref(4));
+  all.die(Position(3, 1), test_ref(5));       // took nothing: says no body
+  all.forget(Position(1), test_ref(6));
+  all.relink(Position(3, 4), Position(2));
+  all.relink(Position(3, 4), Position());
+  const auto extra = [](const Write& w) {
+    return w.kind == Write::Kind::die || w.kind == Write::Kind::forget ? w.position != Position(3, 1) : w.body != nullptr;
+  };
+  DeliveryBatch batch{StreamNo(1, 5), test_ref(8), make_blob("batch"), true, {}};
+  batch.to.push_back({BucketId(7), LeafNo(3), Position(3, 5), Position(3, 1)});
+  batch.to.push_back({BucketId(4095), LeafNo(70'000), Position(1), Position()});
+  batch.to.push_back({BucketId(0), LeafNo(0), Position(2), Position(1)});
+  DeliveryBatch again{StreamNo(6), test_ref(9), nullptr, false, {}};
+  again.to.push_back({BucketId(4095), LeafNo(1), Position(2), Position(1)});
   RunWriter writer;
   CHECK(writer.empty());
   writer.begin_record(BucketId(7), Position(3, 4), all.size());
-  for (const Write& w : all.all()) writer.add(w, w.body != nullptr);
+  for (const Write& w : all.all()) writer.add(w, extra(w));
   writer.begin_record(BucketId(8), Position(5), 0);
+  writer.add(batch, true);
+  writer.add(again, false);
+  writer.begin_record(BucketId(8), Position(6), 0);
   const std::string run(writer.finish(42));
 
-  int records = 0;
-  RunReader reader;
-  const auto done = reader.take(42, run + "padding", [&](BucketId bucket, Position upto, const Writes& writes) -> Result<void> {
-    if (++records == 2) {
-      CHECK(bucket == BucketId(8));
-      CHECK(writes.empty());
+  struct Seen final : RunReader::Visitor {
+    std::vector<std::pair<BucketId, Position>> records;
+    std::vector<Writes> writes;
+    std::vector<BodyChange> bodies;
+    std::vector<DeliveryBatch> batches;
+    int ends = 0;
+    Result<void> on_record(BucketId bucket, Position upto, const Writes& w, const std::vector<BodyChange>& b) override {
+      records.push_back({bucket, upto});
+      writes.push_back(w);
+      bodies.insert(bodies.end(), b.begin(), b.end());
       return {};
     }
-    CHECK(bucket == BucketId(7));
-    CHECK(upto == Position(3, 4));
-    REQUIRE(writes.size() == all.size());
-    for (size_t i = 0; i < all.size(); ++i) {
-      const Write &in = all.all()[i], &out = writes.all()[i];
-      CHECK(out.kind == in.kind);
-      CHECK(out.key == in.key);
-      CHECK(out.value == in.value);
-      CHECK(out.member == in.member);
-      CHECK((out.ref == in.ref));
-      CHECK((out.body != nullptr) == (in.body != nullptr));
-      if (in.body) CHECK(*out.body == *in.body);
+    Result<void> on_deliver(const DeliveryBatch& b) override {
+      batches.push_back(b);
+      return {};
     }
-    return {};
-  });
-  CHECK(done.has_value());
-  CHECK(records == 2);
+    Result<void> on_run_end() override {
+      ++ends;
+      return {};
+    }
+  } seen;
+  RunReader reader;
+  CHECK(reader.take(42, run + "padding", seen).has_value());
   CHECK(reader.between_runs());
+  CHECK(seen.ends == 1);
+  REQUIRE(seen.records.size() == 3);
+  CHECK(seen.records[0] == std::pair(BucketId(7), Position(3, 4)));
+  CHECK(seen.records[1] == std::pair(BucketId(8), Position(5)));
+  CHECK(seen.records[2] == std::pair(BucketId(8), Position(6)));
+  CHECK(seen.writes[1].empty());
+  REQUIRE(seen.writes[0].size() == all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    CAPTURE(i);
+    const Write &in = all.all()[i], &out = seen.writes[0].all()[i];
+    CHECK(out.kind == in.kind);
+    CHECK(out.key == in.key);
+    CHECK(out.value == in.value);
+    CHECK(out.member == in.member);
+    CHECK(out.position == in.position);
+    CHECK((out.row == in.row));
+    if (in.kind == Write::Kind::die && !extra(in)) {
+      CHECK((out.ref == BodyRef()));
+    } else {
+      CHECK((out.ref == in.ref));
+    }
+    CHECK((out.body != nullptr) == (in.body != nullptr));
+    if (in.body) CHECK(*out.body == *in.body);
+  }
+  const std::pair<BodyRef, int64_t> counts[] = {{test_ref(UINT64_MAX, UINT32_MAX), 1}, {test_ref(2), 1}, {test_ref(3), -1},
+                                                {test_ref(4), 1}, {test_ref(5), 1}, {test_ref(4), -1}, {test_ref(6), -1}};
+  REQUIRE(seen.bodies.size() == std::size(counts));
+  for (size_t i = 0; i < std::size(counts); ++i) CHECK((std::pair(seen.bodies[i].ref, seen.bodies[i].change) == counts[i]));
+  REQUIRE(seen.batches.size() == 2);
+  for (const auto& [in, out] : {std::pair(&batch, &seen.batches[0]), std::pair(&again, &seen.batches[1])}) {
+    CHECK(out->no == in->no);
+    CHECK((out->ref == in->ref));
+    CHECK(out->shared == in->shared);
+    CHECK((out->body != nullptr) == (in->body != nullptr));
+    REQUIRE(out->to.size() == in->to.size());
+    for (size_t i = 0; i < in->to.size(); ++i) {
+      CHECK(out->to[i].bucket == in->to[i].bucket);
+      CHECK(out->to[i].leaf == in->to[i].leaf);
+      CHECK(out->to[i].position == in->to[i].position);
+      CHECK(out->to[i].before == in->to[i].before);
+    }
+  }
   // Never to change: the head of a run on disk.
-  CHECK(run.substr(8, 13) == std::string("\x01\0\0\0", 4) + static_cast<char>(run.size() - run_head_bytes) + std::string("\0\0\0\0\0\0\0\x2a", 8));
+  CHECK(run.substr(8, 13) == std::string("\x02\0\0", 3) + static_cast<char>((run.size() - run_head_bytes) >> 8) +
+                                 static_cast<char>(run.size() - run_head_bytes) + std::string("\0\0\0\0\0\0\0\x2a", 8));
 }
 
 TEST_CASE("packed set: every order of insert and remove gives the sorted set") {

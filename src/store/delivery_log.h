@@ -1,0 +1,79 @@
+// The deliveries of one bucket above its checkpointed position, in RAM, in the order of their positions.
+// One array: a delivery is one entry at its end, and one number that says which is its leaf's last.
+//
+// Invariants: positions ascend; last_[leaf] is 1 + the index of the leaf's last row here, 0 without one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/types.h"
+#include "store/deliveries.h"
+
+namespace canopy::store {
+
+class DeliveryLog {
+ public:
+  // As small as it gets: a busy shard holds a million of them.
+  class Row {
+   public:
+    Row(Position position, const DeliveryRow& row);
+    Position position() const { return Position(position_ >> flag_bits); }
+    LeafNo leaf() const { return LeafNo(leaf_); }
+    StreamNo no() const { return StreamNo(no_); }
+    bool dead() const { return position_ & dead_bit; }
+    bool gone() const { return position_ & gone_bit; }
+    BodyRef ref() const { return {MessageId(id_), hash_}; }
+    DeliveryRow row() const;
+    void die();
+    void forget();
+    void relink(Position before) { before_ = before.packed(); }
+
+   private:
+    static constexpr int flag_bits = 3;
+    static constexpr uint64_t shared_bit = 1, dead_bit = 2, gone_bit = 4;
+    uint64_t position_;  // and the flags below it: a position has 53 bits
+    uint64_t no_;
+    uint64_t id_;
+    uint64_t before_;
+    uint32_t hash_;
+    uint32_t leaf_;
+  };
+  static_assert(sizeof(Row) == 40);
+
+  bool empty() const { return rows_.empty(); }
+  size_t size() const { return rows_.size(); }
+  const Row& operator[](size_t index) const { return rows_[index]; }
+  Row& at(size_t index) { return rows_[index]; }
+  // Returns the index of the first row at or above `position`, size() without one.
+  size_t lower_bound(Position position) const;
+  // Returns the index of the row at `position`, if it is here and not gone.
+  std::optional<size_t> find(Position position) const;
+  // Returns the leaf's last row, gone or not, or null. Valid until the next change.
+  const Row* last_of(LeafNo leaf) const;
+  bool is_last(size_t index) const { return last_[rows_[index].leaf().value()] == index + 1; }
+
+  // REQUIRES: the position is above all others.
+  void append(Position position, const DeliveryRow& row);
+  void prefetch(LeafNo leaf) const;
+  // Takes back what was appended behind the first `size` rows.
+  void truncate(size_t size);
+  void clear();
+  size_t bytes() const { return rows_.size() * sizeof(Row); }
+
+ private:
+  std::vector<Row> rows_;
+  std::vector<uint32_t> last_;  // by leaf: leaf numbers are given out one after the other
+};
+
+inline DeliveryLog::Row::Row(Position position, const DeliveryRow& row)
+    : position_(position.packed() << flag_bits | (row.dead ? dead_bit : 0) | (row.shared ? shared_bit : 0)),
+      no_(row.no.packed()), id_(row.ref.id.packed()), before_(row.before.packed()), hash_(row.ref.hash),
+      leaf_(row.leaf.value()) {}
+
+inline void DeliveryLog::prefetch(LeafNo leaf) const {
+  if (leaf.value() < last_.size()) __builtin_prefetch(&last_[leaf.value()], 1);
+}
+
+}  // namespace canopy::store
