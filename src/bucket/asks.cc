@@ -138,8 +138,7 @@ void Bucket::beats(Now now, const store::Reader& reader, Effects& effects) {
       if (key.first != wire::Timeline::home) {
         newest = lists_.newest(list_kind(key.first), *no, reader);
       } else {
-        const auto& entries = timelines_.open(*no, now, reader).entries;
-        if (!entries.empty()) newest = entries.back().position;
+        newest = timelines_.open(*no, now, reader).newest();
       }
     }
     effects.held.push_back(Feed{key.first, key.second, {newest, nullptr}, newest});

@@ -15,7 +15,6 @@ using store::KeyBuilder;
 using store::Table;
 
 constexpr size_t delivery_record_bytes = 64;     // key, value and what the store adds, about
-constexpr size_t newest_kept = 16;               // of each leaf, below the horizon too
 constexpr size_t erase_slice = 1'000;            // deliveries erased in one step
 constexpr Duration erase_wait = Duration::of_ms(20);  // between slices, so that batches go on
 constexpr Duration others_wait = Duration::of_ms(500);
@@ -39,7 +38,7 @@ void Bucket::on_map(MapRef map, NodeIndex self) {
   // The lambda keeps the map alive for as long as the roots may ask it.
   roots_.on_map({[m = map_](BucketId b) { return m->owner(b); }, self, settings.fanout, settings.stream_retention,
                  map_->row(id_).incarnation});
-  timelines_.limit(settings.capacity, options_.home_bytes_max, options_.active_window);
+  limit_homes(options_.home_bytes_max);
   lists_.on_settings({{ListKind::sent, settings.sent},
                       {ListKind::mentions, settings.mentions},
                       {ListKind::replies, settings.replies},
@@ -49,7 +48,8 @@ void Bucket::on_map(MapRef map, NodeIndex self) {
 
 void Bucket::limit_homes(size_t bytes_max) {
   options_.home_bytes_max = bytes_max;
-  timelines_.limit(map_->settings.capacity, bytes_max, options_.active_window);
+  timelines_.limit(map_->settings.capacity, bytes_max - bytes_max / 8, options_.active_window);
+  leaves_.limit_followers(bytes_max / 8);
 }
 
 void Bucket::reopen(const store::Reader& reader, Now now) {
@@ -61,7 +61,7 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
   roots_.open(reader, [&](EntityNo no) { return entities_.name_of(no, reader); }, now);
   leaves_.reset();
   timelines_.drop_all();
-  trim_from_ = {};
+  trim_.stop();
   keys_.open(reader);
   lists_.open(reader);
   dead_.open(reader);
@@ -91,7 +91,6 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
     retired_leaves_ = true;
     return false;
   });
-  retired_cursor_ = {};
   work_at_ = work_left() ? now.instant : Instant::never();
 
   due_opens_.clear();
@@ -118,6 +117,7 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
   roots_.begin_step(position_);
   passed_.clear();
   dead_now_.clear();
+  died_now_ = false;
   std::visit(
       [&](const auto& e) {
         using E = std::decay_t<decltype(e)>;
@@ -368,8 +368,8 @@ void Bucket::on_packet(const wire::Checked& checked, Now now, const store::Reade
   for (const MessageId id : checked.dead) {
     const auto at = asked.find(id);
     if (at == asked.end() || id.bucket() != checked.from) continue;
-    const auto row = reader.get(KeyBuilder(id_, Table::delivery).add(leaf->no).add(at->second));
-    dead.push_back({id, row ? leaf::decode_delivery(*row).no : StreamNo(), 0});
+    const auto row = reader.delivery(id_, at->second);
+    dead.push_back({id, row && row->leaf == leaf->no && !row->dead ? row->no : StreamNo(), 0});
     asked.erase(at);
   }
   counters_.checked_dead += dead.size();
@@ -420,7 +420,7 @@ bool Bucket::apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Ef
   };
   leaf::Applying applying{take, dead, reader, effects.writes, {}, {}, {}, false};
   work(applying);
-  delivered(applying.deliveries, reader, effects);
+  delivered(leaf, applying.deliveries, reader, effects);
   forwarded(leaf, applying.deliveries, reader, effects);
   retracted(leaf, applying.retractions, reader, effects);
   if (applying.ended) leaf_ended(leaf, now, effects);
@@ -445,26 +445,74 @@ void Bucket::forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>
   }
 }
 
+// The counter of deliveries is about right; so is what this does about it.
+bool Bucket::horizon_moves(uint64_t deliveries) const {
+  if (deliveries * delivery_record_bytes <= map_->settings.deliveries_max || trim_.active()) return false;
+  const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
+  return position_.number() > kept && position_.packed() - kept > record_.horizon.packed() + kept / 10;
+}
+
 // The last hop: each follower's timeline, if it is in memory, gets one small entry.
-void Bucket::delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects) {
+void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects) {
   record_.deliveries += deliveries.size();
   counters_.deliveries += deliveries.size();
-  if (record_.deliveries * delivery_record_bytes > map_->settings.deliveries_max && trim_from_ == LeafNo()) {
-    const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
-    if (position_.number() > kept && position_.packed() - kept > record_.horizon.packed() + kept / 10) {
-      record_.horizon = Position(position_.packed() - kept);
-      trim_from_ = LeafNo(1);
-      work_at_ = Instant();
-    }
+  if (horizon_moves(record_.deliveries)) {
+    record_.horizon = Position(position_.packed() - map_->settings.deliveries_max / delivery_record_bytes * 9 / 10);
+    trim_.begin(record_.horizon);
+    work_at_ = Instant();
   }
   if (timelines_.empty() && home_tails_.empty()) return;
   for (const auto& delivery : deliveries) {
     const leaf::Ways ways = delivery.shared ? leaf::Ways(id_, delivery.ref.id, reader) : leaf::Ways(id_);
-    leaf::Followers(id_, delivery.leaf, reader).visit(EntityNo(), [&](EntityNo follower) {
-      arrived(follower, {delivery.position, delivery.ref, false}, delivery.message, ways, reader, effects);
-      return true;
+    leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
+      if (ways.none()) {
+        counters_.timeline_writes += timelines_.append_all(followers, n, delivery.position);
+        return;
+      }
+      for (size_t i = 0; i < n; ++i)
+        arrived(EntityNo(followers[i]), {delivery.position, delivery.ref}, delivery.message, ways, reader, effects);
     });
+    if (ways.none()) tell_tails(leaf, delivery, reader, effects);
   }
+}
+
+// Those of the followers whose home somebody tails.
+void Bucket::tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects) {
+  for (const auto& [follower, name] : home_tails_) {
+    if (timelines_.contains(follower)) {
+      const auto home = timelines_.view(follower);
+      if (home.newest() == delivery.position)
+        notify({wire::Timeline::home, name}, {delivery.position, delivery.message}, home.before_newest(), effects);
+    } else if (reader.get(KeyBuilder(id_, Table::edge).add(follower).add(leaf.no))) {
+      // Dropped to make room. Long polls read it from the store; a live feed shows the hole by its
+      // next `prev` or beat.
+      wake({wire::Timeline::home, name});
+    }
+  }
+}
+
+bool Bucket::deliver_plain(const leaf::ReflectorName& reflector, const wire::StreamItem& item, const store::Reader& reader,
+                           store::DeliveryBatch::To& to) {
+  if (item.kind != wire::StreamItem::Kind::message || item.shared || !home_tails_.empty()) return false;
+  leaf::Leaf* const leaf = leaves_.find_in_ram(reflector);
+  if (!leaf || !leaf->welcomed || item.no != leaf->applied.next() || !leaf->parked.empty() || leaf->audit || !leaf->forwards.empty())
+    return false;
+  // What a step would do besides: drop what is dead, move the horizon, write the counter of deliveries.
+  if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1) ||
+      record_.deliveries + 1 >= saved_record_.deliveries + deliveries_per_save)
+    return false;
+  to = {id_, leaf->no, take_position(), leaf->newest};
+  leaf->applied = item.no;
+  leaf->known = std::max(leaf->known, item.no);
+  leaf->newest = to.position;
+  ++record_.deliveries;
+  ++counters_.deliveries;
+  ++counters_.deliveries_plain;
+  if (timelines_.empty()) return true;
+  leaves_.followers(*leaf, reader, [&](const uint32_t* followers, size_t n) {
+    counters_.timeline_writes += timelines_.append_all(followers, n, to.position);
+  });
+  return true;
 }
 
 void Bucket::arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob& message, const leaf::Ways& ways,
@@ -478,6 +526,7 @@ void Bucket::arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob
   }
   if (warm) {
     const Position previous = timelines_.append(follower, entry);
+    ++counters_.timeline_writes;
     if (tailed != home_tails_.end()) notify({wire::Timeline::home, tailed->second}, {entry.position, message}, previous, effects);
   } else {
     // Dropped to make room. Long polls read it from the store; a live feed shows the hole by its
@@ -533,7 +582,7 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   if (work_at_ <= now.instant) {
     const size_t before = effects.writes.size();
     work(now, reader, effects);
-    const bool waits = effects.writes.size() == before;  // a deletion, for other buckets
+    const bool waits = effects.writes.size() == before && !trim_.active();  // a deletion, for other buckets
     work_at_ = work_left() ? now.instant + (waits ? others_wait : erase_wait) : Instant::never();
   }
   if (sweep_at_ <= now.instant) {
@@ -559,55 +608,26 @@ void Bucket::work(Now now, const store::Reader& reader, Effects& effects) {
       case 2:
         if (retired_leaves_) {
           size_t erased = 0;
-          retired_leaves_ = leaf::erase_retired(id_, retired_cursor_, reader, erase_slice, effects.writes, erased);
+          retired_leaves_ = leaf::erase_retired(id_, reader, erase_slice, effects.writes, erased);
           record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
         }
         break;
       case 3:
-        if (trim_from_ != LeafNo()) trim_deliveries(reader, effects);
+        if (trim_.active()) trim_deliveries(reader, effects);
         break;
     }
   }
 }
 
-// A slice of the walk over all leaves: what is below the horizon goes, but for the newest of each leaf.
+// A slice of the walk over the rows below the horizon.
 void Bucket::trim_deliveries(const store::Reader& reader, Effects& effects) {
   timelines_.drop_with_entries_below(record_.horizon);
   for (const auto& [entity, name] : home_tails_) due_opens_.push_back(entity);
-
-  const std::string all = KeyBuilder(id_, Table::delivery);
-  size_t erased = 0;
-  bool elsewhere = false;
-  for (size_t leaves = 0; leaves < 100 && erased < erase_slice; ++leaves) {
-    LeafNo leaf;
-    reader.scan(KeyBuilder(id_, Table::delivery).add(trim_from_), store::after_prefix(all), [&](std::string_view key, std::string_view) {
-      leaf = LeafNo(Cursor(key.substr(all.size())).be32());
-      return false;
-    });
-    if (leaf == LeafNo()) {
-      trim_from_ = {};
-      break;
-    }
-    const std::string list = KeyBuilder(id_, Table::delivery).add(leaf);
-    std::string boundary = KeyBuilder(id_, Table::delivery).add(leaf).add(record_.horizon);
-    size_t newest = 0;
-    reader.scan_back(list, store::after_prefix(list), [&](std::string_view key, std::string_view) {
-      if (++newest == newest_kept && key < boundary) boundary = key;
-      return newest < newest_kept;
-    });
-    if (newest == newest_kept) {
-      reader.scan(list, boundary, [&](std::string_view key, std::string_view value) {
-        const leaf::DeliveryRecord record = leaf::decode_delivery(value);
-        leaf::erase_delivery(id_, leaf, Position(Cursor(key.substr(list.size())).be64()), record, effects.writes);
-        // A message with another way stands there from now on, in timelines that we do not look for.
-        elsewhere = elsewhere || (record.shared && !leaf::Ways(id_, record.ref.id, reader).single());
-        return ++erased < erase_slice;
-      });
-    }
-    if (erased < erase_slice) trim_from_ = LeafNo(leaf.value() + 1);
-  }
-  record_.deliveries -= std::min<uint64_t>(record_.deliveries, erased);
-  if (elsewhere) timelines_.drop_all();
+  const auto slice = trim_.slice(id_, erase_slice, reader, effects.writes);
+  record_.deliveries -= std::min<uint64_t>(record_.deliveries, slice.gone);
+  counters_.rows_trimmed += slice.gone;
+  // Timelines that show it there we do not look for.
+  if (slice.elsewhere) timelines_.drop_all();
 }
 
 void Bucket::check(const store::Reader& reader) const {
@@ -631,6 +651,8 @@ void Bucket::Counters::add(const Counters& o) {
   hops_ended += o.hops_ended, other_ways += o.other_ways, backfilled += o.backfilled;
   backfill_repeats += o.backfill_repeats, backfills_cut += o.backfills_cut, redirects += o.redirects, moved += o.moved;
   deleted += o.deleted, trimmed += o.trimmed, checked_dead += o.checked_dead;
+  deliveries_plain += o.deliveries_plain, timeline_writes += o.timeline_writes;
+  rows_trimmed += o.rows_trimmed, rows_joined += o.rows_joined;
 }
 
 }  // namespace canopy::bucket

@@ -20,8 +20,9 @@
 #include "bucket/events.h"
 #include "bucket/keys.h"
 #include "bucket/lists.h"
-#include "leaf/home.h"
+#include "leaf/chains.h"
 #include "leaf/leaves.h"
+#include "leaf/timelines.h"
 #include "map/map.h"
 #include "reflector/roots.h"
 #include "store/reader.h"
@@ -65,6 +66,11 @@ class Bucket {
   // Nothing else is stepped between the parts of one event.
   static size_t parts(const Event& event);
   void step(const Event& event, size_t part, Now now, const store::Reader& reader, Effects& effects);
+  // The plain case of a StreamIn, without a step: the next message of a leaf in memory, with nothing about it
+  // that a step would have to look at. Returns false and changes nothing when it is not that. Else `to` is
+  // the leaf's part of a batch that the store must have before anything else reads.
+  bool deliver_plain(const leaf::ReflectorName& reflector, const wire::StreamItem& item, const store::Reader& reader,
+                     store::DeliveryBatch::To& to);
 
   // When a Tick is due; an Instant not after `now` means at once, before any other event.
   Instant next_deadline() const;
@@ -79,6 +85,10 @@ class Bucket {
              dropped_ending = 0, retractions = 0, retracted = 0, forwarded = 0, stream_repeats = 0, hops_ended = 0,
              other_ways = 0, backfilled = 0, backfill_repeats = 0, backfills_cut = 0, redirects = 0, moved = 0,
              deleted = 0, trimmed = 0, checked_dead = 0;
+    // Of `deliveries`: those without a step. Followers' timelines in memory that a delivery was written to.
+    uint64_t deliveries_plain = 0, timeline_writes = 0;
+    // Their rows that went: below the horizon; dead ones beside a retraction.
+    uint64_t rows_trimmed = 0, rows_joined = 0;
     void add(const Counters& other);
   };
   const Counters& counters() const { return counters_; }
@@ -132,12 +142,13 @@ class Bucket {
   void on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader, Effects& effects);
   bool apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Effects& effects, const std::function<void(leaf::Applying&)>& work);
   void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
-  void delivered(const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
+  void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
+  void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
+  bool horizon_moves(uint64_t deliveries) const;
   void send_all(std::vector<wire::Packet> packets, Effects& effects);
   void work(Now now, const store::Reader& reader, Effects& effects);
   void trim_deliveries(const store::Reader& reader, Effects& effects);
-  bool work_left() const { return retired_leaves_ || trim_from_ != LeafNo() || lists_.trim_due() || !endings_.empty(); }
-  void sweep(Now now);
+  bool work_left() const { return retired_leaves_ || trim_.active() || lists_.trim_due() || !endings_.empty(); }
 
   // publish.cc: PUBLISH, RETRACT, and what of them comes from other buckets
   struct OwnMessage {
@@ -157,7 +168,7 @@ class Bucket {
   std::optional<Error> withdraw(const OwnMessage& own, std::string_view name, Now now, const store::Reader& reader, Effects& effects);
   void retract_here(MessageId id, Position position, const store::Reader& reader, Effects& effects);
   void retract_entry(ListKind kind, EntityNo entity, Position position, const store::Reader& reader, Effects& effects);
-  void retract_delivery(LeafNo leaf, Position position, MessageId id, const store::Reader& reader, Effects& effects);
+  std::optional<Position> retract_delivery(LeafNo leaf, Position position, MessageId id, Position newer, const store::Reader& reader, Effects& effects);
   void gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects);
   void retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& retractions, const store::Reader& reader, Effects& effects);
   std::optional<OwnMessage> own_message(MessageId id, const store::Reader& reader) const;
@@ -262,9 +273,9 @@ class Bucket {
   // Of this step, which does not read its own writes.
   std::set<std::pair<MessageId, EntityNo>> passed_;
   std::set<MessageId> dead_now_;
+  bool died_now_ = false;            // a row of a delivery did
   bool retired_leaves_ = false;      // some deliveries wait to be erased
-  leaf::RetiredCursor retired_cursor_;
-  LeafNo trim_from_;                 // where the trimming walk goes on; zero: no walk
+  leaf::Trim trim_;                  // the walk that brings the deliveries below the horizon
   Instant work_at_ = Instant::never();  // the next slice of erasing
   uint32_t work_turn_ = 0;
   Instant sweep_at_ = Instant::never();

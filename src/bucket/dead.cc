@@ -1,5 +1,7 @@
 #include "bucket/dead.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "base/planted.h"
 #include "store/keys.h"
@@ -11,13 +13,17 @@ using store::Table;
 
 void Dead::open(const store::Reader& reader) {
   count_ = 0;
+  newest_ = MessageId();
   oldest_.clear();
   const std::string ages = KeyBuilder(bucket_, Table::dead_age);
-  reader.scan(ages, store::after_prefix(ages), [&](std::string_view, std::string_view) { return ++count_ > 0; });
+  reader.scan(ages, store::after_prefix(ages), [&](std::string_view key, std::string_view) {
+    newest_ = std::max(newest_, MessageId(Cursor(key.substr(key.size() - 8)).be64()));
+    return ++count_ > 0;
+  });
 }
 
 bool Dead::has(MessageId id, const store::Reader& reader) const {
-  if (count_ == 0) return false;
+  if (count_ == 0 || id > newest_) return false;
   return reader.get(KeyBuilder(bucket_, Table::dead).add(id)).has_value();
 }
 
@@ -39,6 +45,7 @@ void Dead::add(MessageId id, Position position, const store::Reader& reader, sto
   put_be64(at, position.packed());
   writes.put(KeyBuilder(bucket_, Table::dead).add(id), at);
   writes.put(KeyBuilder(bucket_, Table::dead_age).add(position).add(id), "");
+  newest_ = std::max(newest_, id);
   ++count_;
 }
 

@@ -24,6 +24,7 @@ class Dead {
  private:
   BucketId bucket_;
   size_t count_ = 0;
+  MessageId newest_;     // none that is remembered is above it: what is new needs no look-up
   std::string oldest_;   // behind what was forgotten: a step that adds several does not see what it erases
 };
 

@@ -72,6 +72,7 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
     if (!leaf) leaf = join(author, since, now, effects);
     effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), leaf::encode_edge({since, backfill}));
     leaf::Followers(id_, leaf->no, reader).insert(follower, effects.writes);
+    leaves_.follower_added(*leaf, follower);
     if (backfill > 0)
       send_letter(map_->bucket_of(author), wire::BackfillAsk{author, pair.follower, since, backfill}, since, now, effects);
   }
@@ -145,6 +146,7 @@ std::variant<bool, Error> Bucket::cut(EntityNo follower, const std::string& auth
   const Position position = take_position();
   effects.writes.erase(key);
   followers.remove(follower, effects.writes);
+  leaves_.follower_removed(*leaf, follower);
   if (leaf::decode_edge(*edge).backfill > 0) {  // what came with it goes bit by bit
     effects.writes.put(KeyBuilder(id_, Table::retired).add(leaf->no).add(follower), "");
     retired_leaves_ = true;
@@ -232,8 +234,8 @@ void Bucket::on_letter_body(const wire::Backfill& earlier, const store::Reader& 
     ++counters_.dropped_dead;
     return;
   }
-  const auto delivered = earlier.no.zero() ? std::nullopt : leaves_.find_delivery(*leaf, earlier.no, reader);
-  if ((!earlier.no.zero() && earlier.no > leaf->applied) || (delivered && *delivered > earlier.since)) {
+  const auto delivered = earlier.no.zero() ? std::nullopt : leaves_.find_delivery(*leaf, earlier.no, id, earlier.since, reader);
+  if ((!earlier.no.zero() && earlier.no > leaf->applied) || delivered) {
     ++counters_.backfill_repeats;
     return;
   }
@@ -402,6 +404,7 @@ void Bucket::merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<Enti
   }
   edges = std::move(moved_edges);
   leaf::Followers(id_, leaf.no, reader).insert_all(fresh, effects.writes);
+  leaves_.followers_changed(leaf);
   leaf::Followers(id_, old.no, reader).clear(effects.writes);
   for (const leaf::ForwardEdge& forward : old.forwards) {
     const auto known = std::find_if(leaf.forwards.begin(), leaf.forwards.end(), [&](const auto& e) { return e.to == forward.to; });

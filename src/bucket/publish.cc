@@ -1,6 +1,7 @@
 // PUBLISH and RETRACT, and what of them comes from other buckets: clones for lists, messages and
 // retractions that pass from one stream into another.
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/hash.h"
@@ -194,7 +195,7 @@ void Bucket::on_letter_body(const wire::Clone& clone, Position position, Now now
   const Position previous = tails_.contains(key) && clone.list != wire::List::direct ? lists_.newest(kind, entity, reader) : Position();
   ++counters_.clones;
   if (clone.list == wire::List::direct) {
-    arrived(entity, {position, clone.ref, false}, clone.message, leaf::Ways(id_, id, reader), reader, effects);
+    arrived(entity, {position, clone.ref, false, true}, clone.message, leaf::Ways(id_, id, reader), reader, effects);
     lists_.append(kind, entity, {position, clone.ref, {}}, clone.message, now, reader, effects.writes, [&](const ListEntry& old) {
       // It was still shown, or shows at another place from now on.
       if (timelines_.holds(entity, old.position) || !leaf::Ways(id_, old.ref.id, reader).single()) drop_home(entity);
@@ -307,7 +308,7 @@ void Bucket::retract_here(MessageId id, Position position, const store::Reader& 
     const EntityNo entity(place.number);
     switch (place.kind) {
       case PlaceKind::delivery: {
-        retract_delivery(LeafNo(place.number), place.position(), id, reader, effects);
+        retract_delivery(LeafNo(place.number), place.position(), id, Position(), reader, effects);
         // Its own retraction may never come down this leaf's stream: what forwards it hears it now.
         const std::string forwards = KeyBuilder(id_, Table::forward).add(LeafNo(place.number));
         reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view) {
@@ -352,19 +353,22 @@ void Bucket::retract_entry(ListKind kind, EntityNo entity, Position position, co
   lists_.erase(kind, entity, *entry, reader, effects.writes);
 }
 
-// Nothing happens when another message is there: what a peer says of numbers is not trusted.
-void Bucket::retract_delivery(LeafNo leaf, Position position, MessageId id, const store::Reader& reader, Effects& effects) {
-  const auto row = reader.get(KeyBuilder(id_, Table::delivery).add(leaf).add(position));
-  if (!row) return;
-  const leaf::DeliveryRecord record = leaf::decode_delivery(*row);
-  if (record.ref.id != id) return;
-  leaf::erase_delivery(id_, leaf, position, record, effects.writes);
-  if (record_.deliveries > 0) --record_.deliveries;
-  if (timelines_.empty() && home_tails_.empty()) return;
-  leaf::Followers(id_, leaf, reader).visit(EntityNo(), [&](EntityNo follower) {
-    gone_from_home(follower, position, record.ref.id, effects);
+// Nothing happens when another message is there: what a peer says of numbers is not trusted. `newer`: a row
+// of the leaf that may link to this one. Returns where a dead link was left.
+std::optional<Position> Bucket::retract_delivery(LeafNo leaf, Position position, MessageId id, Position newer,
+                                                 const store::Reader& reader, Effects& effects) {
+  const auto row = reader.delivery(id_, position);
+  if (!row || row->leaf != leaf || row->dead || row->ref.id != id) return std::nullopt;
+  const bool join = !std::exchange(died_now_, true) && reader.get(KeyBuilder(id_, Table::leaf).add(leaf));
+  const leaf::Died died = leaf::retract_row(id_, position, *row, join, newer, reader, effects.writes);
+  record_.deliveries -= std::min<uint64_t>(record_.deliveries, died.gone);
+  counters_.rows_joined += died.gone;
+  if (timelines_.empty() && home_tails_.empty()) return died.link;
+  leaf::Followers(id_, leaf, reader).visit_chunks([&](const uint32_t* followers, size_t n) {
+    for (size_t i = 0; i < n; ++i) gone_from_home(EntityNo(followers[i]), position, id, effects);
     return true;
   });
+  return died.link;
 }
 
 void Bucket::gone_from_home(EntityNo follower, Position position, MessageId id, Effects& effects) {
@@ -384,8 +388,10 @@ void Bucket::retracted(leaf::Leaf& leaf, const std::vector<leaf::Retracted>& ret
     const bool again = dead_now_.contains(retraction.id);
     retract_here(retraction.id, take_position(), reader, effects);
     if (!again && !retraction.target.zero() && !store::find_place(id_, retraction.id, PlaceKind::delivery, leaf.no.value(), reader)) {
-      if (const auto position = leaves_.find_delivery(leaf, retraction.target, reader))
-        retract_delivery(leaf.no, *position, retraction.id, reader, effects);
+      const Position last = leaf.found_at;
+      const auto position = leaves_.find_delivery(leaf, retraction.target, retraction.id, Position(), reader);
+      const auto link = position ? retract_delivery(leaf.no, *position, retraction.id, last, reader, effects) : std::nullopt;
+      if (link) leaf.found_at = *link;
     }
     if (retraction.hops >= map_->settings.max_hops || planted("retraction not passed on by a forward")) continue;
     for (const leaf::ForwardEdge& forward : leaf.forwards)

@@ -106,21 +106,16 @@ wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view enti
 
 wire::TimelinePage Bucket::home_page(const wire::Read& request, std::optional<Position> after, EntityNo entity, size_t room,
                                      Now now, const store::Reader& reader) {
-  const leaf::Home& home = timelines_.open(entity, now, reader);
+  const auto home = timelines_.open(entity, now, reader);
   wire::TimelinePage page;
   PageFiller filler(request.limit, room, page.entries, page.next);
-  const auto add = [&](const leaf::HomeEntry& entry) { return filler.add(entry.position, reader.body(entry.ref)); };
-  const auto behind = [](const leaf::HomeEntry& e, Position p) { return e.position < p; };
+  const auto add = [&](const leaf::Timelines::Shown& shown) { return filler.add(shown.position, reader.body(home.entry(shown, reader).ref)); };
   if (after) {
-    auto it = std::lower_bound(home.entries.begin(), home.entries.end(), after->next(), behind);
-    while (it != home.entries.end() && add(*it)) ++it;
+    home.up(after->next(), add);
     const bool below = !record_.horizon.zero() && *after < record_.horizon;
-    page.truncated = below || *after < home.left || *after < lists_.left(ListKind::direct, entity, reader);
+    page.truncated = below || *after < home.left() || *after < lists_.left(ListKind::direct, entity, reader);
   } else {
-    auto it = home.entries.end();
-    if (request.before) it = std::lower_bound(home.entries.begin(), home.entries.end(), *request.before, behind);
-    while (it != home.entries.begin() && add(*std::prev(it))) --it;
-    page.truncated = it == home.entries.begin() && !record_.horizon.zero();
+    page.truncated = home.down(request.before, add) && !record_.horizon.zero();
   }
   filler.end(after.has_value());
   return page;
@@ -194,11 +189,10 @@ uint64_t Bucket::unread(EntityNo entity, wire::Timeline timeline, Position marke
     lists_.up(list_kind(timeline), entity, marker.next(), now, reader, [&](const ListEntry&) { return ++count < limits::unread_max; });
     return count;
   }
-  const auto& entries = timelines_.open(entity, now, reader).entries;
-  const auto first = std::lower_bound(entries.begin(), entries.end(), marker.next(),
-                                      [](const leaf::HomeEntry& e, Position p) { return e.position < p; });
-  for (auto it = first; it != entries.end() && count < limits::unread_max; ++it)
-    count += !it->backfilled || planted("unread counts backfill");
+  timelines_.open(entity, now, reader).up(marker.next(), [&](const leaf::Timelines::Shown& shown) {
+    count += !shown.backfilled() || planted("unread counts backfill");
+    return count < limits::unread_max;
+  });
   return count;
 }
 

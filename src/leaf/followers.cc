@@ -98,6 +98,16 @@ uint64_t Followers::count() const {
   return n;
 }
 
+void Followers::visit_chunks(const std::function<bool(const uint32_t*, size_t)>& visit) const {
+  const std::string prefix = KeyBuilder(bucket_, Table::followers).add(leaf_);
+  std::vector<uint32_t> numbers;
+  reader_.scan(prefix, store::after_prefix(prefix), [&](std::string_view, std::string_view value) {
+    numbers.resize(store::set_size(value));
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = store::set_at(value, i);
+    return visit(numbers.data(), numbers.size());
+  });
+}
+
 void Followers::visit(EntityNo after, const std::function<bool(EntityNo)>& visit) const {
   const std::string prefix = KeyBuilder(bucket_, Table::followers).add(leaf_);
   // The chunk whose range holds `after` comes first; then those behind it.

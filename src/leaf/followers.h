@@ -29,6 +29,8 @@ class Followers {
   void clear(store::Writes& writes) const;
   bool only(EntityNo follower) const;  // it is the one and only follower
   uint64_t count() const;
+  // Gives all their numbers, ascending, a chunk at a time, until `visit` returns false.
+  void visit_chunks(const std::function<bool(const uint32_t* numbers, size_t n)>& visit) const;
   // Visits followers above `after`, ascending, until `visit` returns false.
   void visit(EntityNo after, const std::function<bool(EntityNo)>& visit) const;
 

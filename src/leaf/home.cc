@@ -8,7 +8,7 @@
 
 #include "base/assert.h"
 #include "base/planted.h"
-#include "leaf/leaves.h"
+#include "leaf/chains.h"
 #include "store/keys.h"
 #include "store/refs.h"
 
@@ -38,7 +38,10 @@ class Source {
     HomeEntry entry;
     bool shared = false;
   };
-  Source(Kind kind, std::string list, Position since = {}) : kind_(kind), list_(std::move(list)), since_(since) {}
+  Source(BucketId bucket, LeafNo leaf, Position since, const store::Reader& reader)
+      : kind_(Kind::leaf), bucket_(bucket), leaf_(leaf), below_(reader.leaf_tail(bucket, leaf).newest), since_(since) {}
+  Source(Kind kind, BucketId bucket, std::string list, Position since = {})
+      : kind_(kind), bucket_(bucket), list_(std::move(list)), since_(since) {}
 
   // Returns the newest entry not yet taken, or null.
   const Top* top(const store::Reader& reader) {
@@ -57,29 +60,30 @@ class Source {
   }
 
   void fill(const store::Reader& reader) {
-    const std::string to = page_.empty() ? store::after_prefix(list_) : key(page_.back().entry.position);
+    const Position last = page_.empty() ? Position() : page_.back().entry.position;
     page_.clear();
     at_ = 0;
-    reader.scan_back(key(since_.next()), to, [&](std::string_view at, std::string_view value) {
-      Top top;
-      top.entry.position = Position(Cursor(at.substr(at.size() - 8)).be64());
-      if (kind_ == Kind::leaf) {
-        const DeliveryRecord record = decode_delivery(value);
-        top.entry.ref = record.ref;
-        top.shared = record.shared;
-      } else {
-        top.entry.ref = store::decode_ref(value);
-        top.entry.backfilled = kind_ == Kind::backfill;
-        top.shared = true;
-      }
-      page_.push_back(top);
-      return page_.size() < page_max;
-    });
+    if (kind_ == Kind::leaf) {
+      down_chain(bucket_, leaf_, below_, reader, [&](Position position, const store::DeliveryRow& row) {
+        if (position <= since_) return false;
+        below_ = row.before;
+        if (!row.dead) page_.push_back({{position, row.ref, false}, row.shared});
+        return page_.size() < page_max;
+      });
+    } else {
+      reader.scan_back(key(since_.next()), last.zero() ? store::after_prefix(list_) : key(last), [&](std::string_view at, std::string_view value) {
+        page_.push_back({{Position(Cursor(at.substr(at.size() - 8)).be64()), store::decode_ref(value), kind_ == Kind::backfill, kind_ == Kind::direct}, true});
+        return page_.size() < page_max;
+      });
+    }
     if (page_.size() < page_max) ended_ = true;
   }
 
   Kind kind_;
-  std::string list_;  // the prefix of its keys, which end with the position
+  BucketId bucket_;
+  LeafNo leaf_;
+  Position below_;    // of a leaf: the row to go on with
+  std::string list_;  // of the others: the prefix of their keys, which end with the position
   Position since_;
   std::vector<Top> page_;
   size_t at_ = 0;
@@ -157,12 +161,12 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
     const LeafNo leaf(Cursor(key.substr(key.size() - 4)).be32());
     if (std::find(retired.begin(), retired.end(), leaf) != retired.end()) return true;
     const Edge edge = decode_edge(value);
-    sources.emplace_back(Source::Kind::leaf, KeyBuilder(bucket, Table::delivery).add(leaf), edge.since);
+    sources.emplace_back(bucket, leaf, edge.since, reader);
     if (edge.backfill > 0)
-      sources.emplace_back(Source::Kind::backfill, KeyBuilder(bucket, Table::backfill).add(follower).add(leaf), Position(edge.begin().packed() - 1));
+      sources.emplace_back(Source::Kind::backfill, bucket, KeyBuilder(bucket, Table::backfill).add(follower).add(leaf), Position(edge.begin().packed() - 1));
     return true;
   });
-  sources.emplace_back(Source::Kind::direct, KeyBuilder(bucket, Table::direct).add(follower));
+  sources.emplace_back(Source::Kind::direct, bucket, KeyBuilder(bucket, Table::direct).add(follower));
 
   using Head = std::pair<Position, size_t>;  // newest first
   std::priority_queue<Head> heads;
@@ -184,117 +188,6 @@ Home read_home(BucketId bucket, EntityNo follower, size_t capacity, const store:
     home.entries.push_front(top.entry);
   }
   return home;
-}
-
-void Timelines::limit(size_t capacity, size_t bytes_max, Duration window) {
-  if (capacity != capacity_) drop_all();
-  capacity_ = capacity;
-  bytes_max_ = bytes_max;
-  window_ = window;
-}
-
-const Home& Timelines::open(EntityNo follower, Now now, const store::Reader& reader) {
-  auto it = homes_.find(follower);
-  if (it == homes_.end()) {
-    it = homes_.emplace(follower, read_home(bucket_, follower, capacity_, reader)).first;
-    entries_ += it->second.entries.size();
-    make_room(follower);
-  }
-  it->second.last_read = now.instant;
-  return it->second;
-}
-
-Position Timelines::append(EntityNo follower, const HomeEntry& entry) {
-  Home& home = homes_.at(follower);
-  const Position previous = home.entries.empty() ? Position() : home.entries.back().position;
-  ASSERT(previous < entry.position);
-  if (planted("warm list out of order") && home.entries.size() % 5 == 4)
-    home.entries.insert(home.entries.end() - 1, entry);
-  else
-    home.entries.push_back(entry);
-  ++entries_;
-  if (home.entries.size() > capacity_) {
-    home.left = home.entries.front().position;
-    home.entries.pop_front();
-    --entries_;
-  }
-  if (bytes() > bytes_max_) make_room(follower);
-  return previous;
-}
-
-bool Timelines::holds(EntityNo follower, Position position) const {
-  const auto it = homes_.find(follower);
-  return it != homes_.end() && std::binary_search(it->second.entries.begin(), it->second.entries.end(), HomeEntry{position, {}, false},
-                                                  [](const HomeEntry& a, const HomeEntry& b) { return a.position < b.position; });
-}
-
-bool Timelines::retract(EntityNo follower, Position position) {
-  const auto it = homes_.find(follower);
-  if (it == homes_.end()) return false;
-  auto& entries = it->second.entries;
-  const auto at = std::lower_bound(entries.begin(), entries.end(), position,
-                                   [](const HomeEntry& e, Position p) { return e.position < p; });
-  if (at == entries.end() || at->position != position) return false;
-  if (!it->second.left.zero()) {
-    drop(follower);
-    return true;
-  }
-  entries.erase(at);
-  --entries_;
-  return true;
-}
-
-void Timelines::drop(EntityNo follower) {
-  const auto it = homes_.find(follower);
-  if (it == homes_.end()) return;
-  entries_ -= it->second.entries.size();
-  homes_.erase(it);
-}
-
-void Timelines::drop_with_entries_below(Position horizon) {
-  std::erase_if(homes_, [&](const auto& e) {
-    const auto& entries = e.second.entries;
-    const bool below = !entries.empty() && entries.front().position < horizon;
-    if (below) entries_ -= entries.size();
-    return below;
-  });
-}
-
-void Timelines::drop_all() {
-  homes_.clear();
-  entries_ = 0;
-}
-
-void Timelines::drop_unused(Now now, const std::function<bool(EntityNo)>& keep) {
-  std::erase_if(homes_, [&](const auto& e) {
-    const bool unused = now.instant - e.second.last_read > window_ && !keep(e.first);
-    if (unused) entries_ -= e.second.entries.size();
-    return unused;
-  });
-}
-
-// Drops the coldest half of the timelines (but one): rare, so a sort is cheap enough. What is
-// dropped is a cache; whoever tails it reads it again from the store.
-void Timelines::make_room(EntityNo but) {
-  if (bytes() <= bytes_max_) return;
-  std::vector<std::pair<Instant, EntityNo>> by_age;
-  for (const auto& [no, home] : homes_)
-    if (no != but) by_age.emplace_back(home.last_read, no);
-  std::sort(by_age.begin(), by_age.end());
-  for (const auto& [age, no] : by_age) {
-    if (bytes() <= bytes_max_ / 2) break;
-    drop(no);
-  }
-}
-
-void Timelines::check(const store::Reader& reader) const {
-  size_t entries = 0;
-  for (const auto& [no, home] : homes_) {
-    entries += home.entries.size();
-    const Home cold = read_home(bucket_, no, capacity_, reader);
-    ASSERT(home.entries == cold.entries && home.left >= cold.left);
-  }
-  ASSERT(entries == entries_);
 }
 
 }  // namespace canopy::leaf

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "leaf/chains.h"
 #include "leaf/followers.h"
 #include "leaf/home.h"
 #include "store/keys.h"
@@ -23,87 +24,44 @@ constexpr Duration fetch_first_wait = Duration::of_ms(200);
 constexpr Duration fetch_longest_wait = Duration::of_s(5);
 constexpr size_t leaves_cached_max = 100'000;
 constexpr size_t retired_per_slice = 100;
+constexpr size_t followers_in_ram_max = 65'536;  // of one leaf; those of a larger one are visited in the store
+constexpr size_t rows_beside = 1'024;            // looked at around the last one that was found
 
 size_t parked_bytes(const wire::StreamItem& item) { return sizeof item + (item.message ? item.message->size() : 0); }
 
-}  // namespace
-
-std::string encode_delivery(const DeliveryRecord& record) {
+// The value of a `retired` row: the newest delivery that is not erased yet.
+std::string encode_position(Position position) {
   std::string value;
-  put_be64(value, record.no.packed());
-  store::put_ref(value, record.ref);
-  if (record.shared) put_u8(value, 1);
+  put_be64(value, position.packed());
   return value;
 }
 
-DeliveryRecord decode_delivery(std::string_view value) {
-  DeliveryRecord record;
-  Cursor in(value);
-  record.no = StreamNo(in.be64());
-  record.ref = store::take_ref(in);
-  if (in.left() > 0) record.shared = in.u8() != 0;
-  ASSERT(in.done());
-  return record;
-}
-
-void erase_delivery(BucketId bucket, LeafNo leaf, Position position, const DeliveryRecord& record, store::Writes& writes) {
-  writes.erase(KeyBuilder(bucket, Table::delivery).add(leaf).add(position));
-  writes.unref(record.ref);
-  if (record.shared) writes.erase(store::place_key(bucket, record.ref.id, store::PlaceKind::delivery, leaf.value()));
-}
-
-std::optional<Position> find_delivery(BucketId bucket, LeafNo leaf, StreamNo no, const store::Reader& reader) {
-  const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
-  const std::string end = store::after_prefix(list);
-  struct Found {
-    Position position;
-    StreamNo no;
-  };
-  const auto take = [](std::optional<Found>& found) {
-    return [&found](std::string_view key, std::string_view value) {
-      found = Found{Position(Cursor(key.substr(key.size() - 8)).be64()), decode_delivery(value).no};
-      return false;
-    };
-  };
-  std::optional<Found> first, last;
-  reader.scan(list, end, take(first));
-  reader.scan_back(list, end, take(last));
-  if (!first || no < first->no || no > last->no) return std::nullopt;
-  uint64_t low = first->position.packed(), high = last->position.packed();  // the delivery is in [low, high]
-  while (low < high) {
-    const uint64_t middle = low + (high - low) / 2;
-    std::optional<Found> at;  // the first one behind the middle: there is one, `last`
-    reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(Position(middle + 1)), end, take(at));
-    if (at->no <= no) low = at->position.packed();
-    else high = middle;
-  }
-  std::optional<Found> found;
-  reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(Position(low)), end, take(found));
-  if (!found || found->no != no) return std::nullopt;
-  return found->position;
-}
+}  // namespace
 
 void Leaves::reset() {
   leaves_.clear();
   fetches_.clear();
-  parked_ = parked_bytes_ = 0;
+  parked_ = parked_bytes_ = followers_bytes_ = 0;
 }
 
 Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
-  const std::string name(reflector);
-  if (const auto it = leaves_.find(name); it != leaves_.end()) return it->second.get();
+  if (const auto it = leaves_.find(reflector); it != leaves_.end()) return it->second.get();
   const auto number = reader.get(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   if (!number) return nullptr;
 
   // A quiet leaf can be read again any time; a walk in an unordered map is fine, nobody sees its order.
   if (leaves_.size() >= leaves_cached_max)
-    std::erase_if(leaves_, [](const auto& e) { return e.second->parked.empty() && e.second->fetch_again == Instant::never(); });
+    std::erase_if(leaves_, [this](const auto& e) {
+      const bool quiet = e.second->parked.empty() && e.second->fetch_again == Instant::never();
+      if (quiet) followers_changed(*e.second);
+      return quiet;
+    });
 
   auto leaf = std::make_unique<Leaf>();
   leaf->no = LeafNo(Cursor(*number).be32());
-  leaf->reflector = name;
+  leaf->reflector = reflector;
   const auto record = reader.get(KeyBuilder(bucket_, Table::leaf).add(leaf->no));
-  const auto applied = reader.get(KeyBuilder(bucket_, Table::applied).add(leaf->no));
+  const store::LeafTail tail = reader.leaf_tail(bucket_, leaf->no);
   ASSERT(record);
   Cursor in(*record);
   const uint8_t version = in.u8();
@@ -111,7 +69,8 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
   leaf->generation = Position(in.be64());
   const std::string_view stored_name = in.string();
   ASSERT(in.done() && version == leaf_record_version && stored_name == reflector);
-  if (applied) leaf->applied = StreamNo(Cursor(*applied).be64());
+  leaf->applied = tail.applied;
+  leaf->newest = tail.newest;
   leaf->known = leaf->applied;
   const std::string forwards = KeyBuilder(bucket_, Table::forward).add(leaf->no);
   reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view value) {
@@ -121,7 +80,7 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
     leaf->forwards.push_back(forward);
     return true;
   });
-  return leaves_.emplace(name, std::move(leaf)).first->second.get();
+  return leaves_.emplace(std::string(reflector), std::move(leaf)).first->second.get();
 }
 
 Leaf* Leaves::create(std::string_view reflector, LeafNo no, Position generation, store::Writes& writes) {
@@ -140,11 +99,12 @@ Leaf* Leaves::create(std::string_view reflector, LeafNo no, Position generation,
 }
 
 void Leaves::retire(std::string_view reflector, store::Writes& writes) {
-  const auto it = leaves_.find(std::string(reflector));
+  const auto it = leaves_.find(reflector);
   ASSERT(it != leaves_.end());
   Leaf& leaf = *it->second;
   while (!leaf.parked.empty()) unpark(leaf, leaf.parked.begin());
   schedule(leaf, Instant::never());
+  followers_changed(leaf);
   writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   writes.erase(KeyBuilder(bucket_, Table::leaf).add(leaf.no));
   writes.erase(KeyBuilder(bucket_, Table::applied).add(leaf.no));
@@ -152,7 +112,7 @@ void Leaves::retire(std::string_view reflector, store::Writes& writes) {
     writes.erase(KeyBuilder(bucket_, Table::forward).add(leaf.no).add(forward.to));
     writes.erase(KeyBuilder(bucket_, Table::forward_of).add(forward.to).add(leaf.no));
   }
-  writes.put(KeyBuilder(bucket_, Table::retired).add(leaf.no), "");
+  writes.put(KeyBuilder(bucket_, Table::retired).add(leaf.no), encode_position(leaf.newest));
   leaves_.erase(it);
 }
 
@@ -217,22 +177,26 @@ bool Leaves::delivered(const Leaf& leaf, MessageId id, const Applying& applying)
 
 void Leaves::apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying) {
   leaf.applied = item.no;
-  save_applied(leaf, applying.writes);
+  if (!deliver(leaf, item, applying)) save_applied(leaf, applying.writes);
+}
+
+// Returns false for an item that leaves no row.
+bool Leaves::deliver(Leaf& leaf, const wire::StreamItem& item, Applying& applying) {
   if (item.kind == wire::StreamItem::Kind::ended) applying.ended = true;
   if (item.kind == wire::StreamItem::Kind::retraction) applying.retractions.push_back({item.ref.id, item.target, item.hops});
-  if (item.kind != wire::StreamItem::Kind::message || applying.doomed.contains(item.ref.id) || applying.dead(item.ref.id)) return;
+  if (item.kind != wire::StreamItem::Kind::message || applying.doomed.contains(item.ref.id) || applying.dead(item.ref.id)) return false;
   // A retraction that waits here wins already: a step does not see the delivery that it would have to erase.
   for (const auto& [no, parked] : leaf.parked)
-    if (parked.kind == wire::StreamItem::Kind::retraction && parked.ref.id == item.ref.id) return;
+    if (parked.kind == wire::StreamItem::Kind::retraction && parked.ref.id == item.ref.id) return false;
   // A loop of forwards can bring it again, when its streams no longer know it.
-  if (item.shared && !planted("forward without hop or repeat check") && delivered(leaf, item.ref.id, applying)) return;
+  if (item.shared && !planted("forward without hop or repeat check") && delivered(leaf, item.ref.id, applying)) return false;
   const Position position = applying.take_position();
-  const DeliveryRecord record{item.no, item.ref, item.shared};
-  applying.writes.put(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(position), encode_delivery(record));
-  applying.writes.ref(item.ref, item.message);
+  applying.writes.deliver(position, {leaf.no, item.no, item.ref, leaf.newest, item.shared, false}, item.message);
+  leaf.newest = position;
   if (item.shared)
     store::put_place(bucket_, item.ref.id, store::PlaceKind::delivery, leaf.no.value(), position.packed(), applying.writes);
   applying.deliveries.push_back({leaf.no, position, item.ref, item.message, item.shared, item.hops});
+  return true;
 }
 
 void Leaves::drain_parked(Leaf& leaf, Applying& applying) {
@@ -244,17 +208,18 @@ void Leaves::drain_parked(Leaf& leaf, Applying& applying) {
   }
 }
 
-std::optional<Position> Leaves::find_delivery(Leaf& leaf, StreamNo no, const store::Reader& reader) const {
+std::optional<Position> Leaves::find_delivery(Leaf& leaf, StreamNo no, MessageId id, Position above, const store::Reader& reader) const {
   std::optional<Position> found;
-  const std::string list = KeyBuilder(bucket_, Table::delivery).add(leaf.no);
-  const std::string near = KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(leaf.found_at);
-  const auto take = [&](std::string_view key, std::string_view value) {
-    if (decode_delivery(value).no == no) found = Position(Cursor(key.substr(list.size())).be64());
-    return false;
+  size_t left = rows_beside;
+  const auto take = [&](Position position, const store::DeliveryRow& row) {
+    if (row.leaf == leaf.no && !row.dead && row.no == no) found = position;
+    return !found && --left > 0;
   };
-  if (no > leaf.found_no) reader.scan(near, store::after_prefix(list), take);
-  else reader.scan_back(list, near, take);
-  if (!found) found = leaf::find_delivery(bucket_, leaf.no, no, reader);
+  if (leaf.found_at > above) {
+    if (no > leaf.found_no) reader.deliveries(bucket_, leaf.found_at.next(), leaf.newest.next(), take);
+    else down_chain(bucket_, leaf.no, leaf.found_at, reader, take);
+  }
+  if (!found || *found <= above) found = find_in_chain(bucket_, leaf.no, no, id, above, reader);
   if (found) {
     leaf.found_no = no;
     leaf.found_at = *found;
@@ -262,18 +227,71 @@ std::optional<Position> Leaves::find_delivery(Leaf& leaf, StreamNo no, const sto
   return found;
 }
 
+void Leaves::load_followers(Leaf& leaf, const store::Reader& reader) {
+  std::vector<uint32_t> all;
+  Followers(bucket_, leaf.no, reader).visit_chunks([&](const uint32_t* numbers, size_t n) {
+    all.insert(all.end(), numbers, numbers + n);
+    return all.size() <= followers_in_ram_max;
+  });
+  if (all.size() > followers_in_ram_max) {
+    leaf.followers_in_ram = Leaf::InRam::too_many;
+    return;
+  }
+  all.shrink_to_fit();
+  const size_t bytes = all.capacity() * sizeof all[0];
+  if (followers_bytes_ + bytes > followers_bytes_max_)
+    for (auto& [name, other] : leaves_) followers_changed(*other);
+  leaf.followers = std::move(all);
+  leaf.followers_in_ram = Leaf::InRam::yes;
+  followers_bytes_ += bytes;
+}
+
+void Leaves::visit_stored_followers(const Leaf& leaf, const store::Reader& reader,
+                                    const std::function<void(const uint32_t*, size_t)>& visit) const {
+  Followers(bucket_, leaf.no, reader).visit_chunks([&](const uint32_t* numbers, size_t n) { return visit(numbers, n), true; });
+}
+
+void Leaves::follower_added(Leaf& leaf, EntityNo follower) {
+  if (leaf.followers_in_ram != Leaf::InRam::yes) return;
+  if (leaf.followers.size() == followers_in_ram_max) return followers_changed(leaf);
+  auto& all = leaf.followers;
+  followers_bytes_ -= all.capacity() * sizeof all[0];
+  const auto at = std::lower_bound(all.begin(), all.end(), follower.value());
+  ASSERT(at == all.end() || *at != follower.value());
+  all.insert(at, follower.value());
+  followers_bytes_ += all.capacity() * sizeof all[0];
+}
+
+void Leaves::follower_removed(Leaf& leaf, EntityNo follower) {
+  if (leaf.followers_in_ram != Leaf::InRam::yes) return;
+  const auto at = std::lower_bound(leaf.followers.begin(), leaf.followers.end(), follower.value());
+  ASSERT(at != leaf.followers.end() && *at == follower.value());
+  leaf.followers.erase(at);
+}
+
+void Leaves::followers_changed(Leaf& leaf) {
+  followers_bytes_ -= leaf.followers.capacity() * sizeof leaf.followers[0];
+  leaf.followers = std::vector<uint32_t>();
+  leaf.followers_in_ram = Leaf::InRam::no;
+}
+
 bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
   if (!leaf.audit) leaf.audit.emplace().until = m;
   Leaf::Audit& audit = *leaf.audit;
-  if (audit.asked.empty()) {
-    const std::string list = KeyBuilder(bucket_, Table::delivery).add(leaf.no);
-    reader.scan(KeyBuilder(bucket_, Table::delivery).add(leaf.no).add(audit.next), store::after_prefix(list),
-                [&](std::string_view key, std::string_view value) {
-                  const Position position(Cursor(key.substr(list.size())).be64());
-                  audit.asked.emplace(decode_delivery(value).ref.id, position);
-                  audit.next = position.next();
-                  return audit.asked.size() < limits::check_ids_max;
-                });
+  if (audit.asked.empty() && !audit.below.zero()) {
+    // Where it stopped, unless that row has gone meanwhile.
+    const auto stopped = audit.at.zero() ? std::nullopt : reader.delivery(bucket_, audit.at);
+    const bool there = stopped && stopped->leaf == leaf.no;
+    bool ended = true;
+    down_chain(bucket_, leaf.no, there ? audit.at : reader.leaf_tail(bucket_, leaf.no).newest, reader,
+               [&](Position position, const store::DeliveryRow& row) {
+                 if (position >= audit.below) return true;
+                 if (!row.dead) audit.asked.emplace(row.ref.id, position);
+                 audit.below = position;
+                 audit.at = row.before;
+                 return ended = audit.asked.size() < limits::check_ids_max;
+               });
+    if (ended) audit.below = Position();
   }
   const std::string backfills = KeyBuilder(bucket_, Table::backfill);
   bool any = false;
@@ -369,14 +387,14 @@ void Leaves::save(const Leaf& leaf, store::Writes& writes) const {
 }
 
 void Leaves::save_applied(const Leaf& leaf, store::Writes& writes) const {
-  std::string number;
-  put_be64(number, leaf.applied.packed());
-  writes.put(KeyBuilder(bucket_, Table::applied).add(leaf.no), number);
+  writes.put(KeyBuilder(bucket_, Table::applied).add(leaf.no), store::encode_tail({leaf.applied, leaf.newest}));
 }
 
 void Leaves::check() const {
-  size_t parked = 0, bytes = 0, fetching = 0;
+  size_t parked = 0, bytes = 0, fetching = 0, followers = 0;
   for (const auto& [name, leaf] : leaves_) {
+    followers += leaf->followers.capacity() * sizeof leaf->followers[0];
+    ASSERT(leaf->followers.empty() || leaf->followers_in_ram == Leaf::InRam::yes);
     ASSERT(leaf->reflector == name);
     ASSERT(leaf->parked.size() <= limits::park_max);
     if (leaf->welcomed && !leaf->parked.empty()) ASSERT(leaf->parked.begin()->first > leaf->applied);
@@ -385,21 +403,21 @@ void Leaves::check() const {
     fetching += leaf->fetch_again != Instant::never();
   }
   ASSERT(parked == parked_ && bytes == parked_bytes_ && bytes <= limits::parked_bytes_max);
+  ASSERT(followers == followers_bytes_);
   ASSERT(fetching == fetches_.size());
   ASSERT(fetches_.size() <= limits::fetches_in_flight_max);
 }
 
 // Of a leaf that ended with its entity the followers are still there: their edges go too.
-bool erase_retired(BucketId bucket, RetiredCursor& cursor, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
-                   size_t& erased) {
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes, size_t& erased) {
   const std::string prefix = KeyBuilder(bucket, Table::retired);
-  std::vector<std::string> retired;
-  reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view) {
-    retired.emplace_back(key);
+  std::vector<std::pair<std::string, Position>> retired;  // and the newest delivery
+  reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view value) {
+    retired.emplace_back(key, value.empty() ? Position() : Position(Cursor(value).be64()));
     return retired.size() < retired_per_slice;
   });
   size_t done = 0;
-  for (const std::string& key : retired) {
+  for (const auto& [key, newest] : retired) {
     Cursor of(std::string_view(key).substr(prefix.size()));
     const LeafNo leaf(of.be32());
     if (of.left() > 0) {  // one follow of it
@@ -420,16 +438,15 @@ bool erase_retired(BucketId bucket, RetiredCursor& cursor, const store::Reader& 
       }
       return done < deliveries_max;
     });
-    const std::string list = KeyBuilder(bucket, Table::delivery).add(leaf);
-    if (cursor.leaf != leaf) cursor = {leaf, Position()};
-    reader.scan(KeyBuilder(bucket, Table::delivery).add(leaf).add(cursor.next), store::after_prefix(list), [&](std::string_view at, std::string_view value) {
+    Position at = newest;
+    down_chain(bucket, leaf, newest, reader, [&](Position position, const store::DeliveryRow& row) {
       if (done >= deliveries_max) return false;
-      const Position position(Cursor(at.substr(list.size())).be64());
-      erase_delivery(bucket, leaf, position, decode_delivery(value), writes);
-      cursor.next = position.next();
+      forget_row(bucket, position, row, writes);
+      at = row.before;
       ++erased;
       return ++done < deliveries_max;
     });
+    if (at != newest) writes.put(key, encode_position(at));
     if (done >= deliveries_max) return true;  // this leaf may have more
     writes.erase(key);
   }

@@ -35,8 +35,11 @@ struct Leaf {
   bool welcomed = false;          // before: every follower is pending, everything is parked
   Position generation;            // the position of the join
   StreamNo applied;               // the last number applied
+  Position newest;                // of its deliveries; zero: it has none
   // In RAM only, beside the rows that they come from.
   std::vector<ForwardEdge> forwards;
+  std::vector<uint32_t> followers;  // ascending; kept by Leaves::followers_*()
+  enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
   // In RAM only.
   std::map<StreamNo, wire::StreamItem> parked;  // early numbers, at most limits::park_max
   StreamNo known;                 // the root's last number as far as heard of
@@ -45,13 +48,13 @@ struct Leaf {
   // The root no longer has what is below `until`: are the messages held still alive? Then it goes on there.
   struct Audit {
     StreamNo until;                         // set once: what comes meanwhile stands behind it
-    Position next;                          // deliveries from here on are to be asked about
+    Position below = Position(UINT64_MAX);  // deliveries below are to be asked about; zero: none is left
+    Position at;                            // the next of them in the chain
     EntityNo follower;                      // then what came with the follows of those above this one
     std::map<MessageId, Position> asked;    // not answered yet; the position of the delivery, or zero
   };
   std::optional<Audit> audit;
-  // Where the last delivery was found by its number: the next one is mostly beside it, and a search from the
-  // ends of the list would walk over all that was erased since the last checkpoint.
+  // Where the last delivery was found by its number: the next one is mostly beside it.
   StreamNo found_no;
   Position found_at;
 };
@@ -86,6 +89,24 @@ struct Applying {
   bool ended = false;                           // the entity was deleted
 };
 
+// A reflector's name with the hash that leaves are found by: made once for a letter that goes to many buckets.
+struct ReflectorName {
+  explicit ReflectorName(std::string_view n) : name(n), hash(std::hash<std::string_view>{}(n)) {}
+  std::string_view name;
+  size_t hash;
+};
+struct ReflectorHash {
+  using is_transparent = void;
+  size_t operator()(const ReflectorName& reflector) const { return reflector.hash; }
+  size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+};
+struct ReflectorEqual {
+  using is_transparent = void;
+  bool operator()(const ReflectorName& a, std::string_view b) const { return a.name == b; }
+  bool operator()(std::string_view a, const ReflectorName& b) const { return a == b.name; }
+  bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+};
+
 class Leaves {
  public:
   explicit Leaves(BucketId bucket) : bucket_(bucket) {}
@@ -95,6 +116,11 @@ class Leaves {
 
   // Returns the leaf of that reflector, or null. Valid until the next find or create of another.
   Leaf* find(std::string_view reflector, const store::Reader& reader);
+  // … as far as it is in RAM.
+  Leaf* find_in_ram(const ReflectorName& reflector) const {
+    const auto it = leaves_.find(reflector);
+    return it == leaves_.end() ? nullptr : it->second.get();
+  }
   // A leaf without a welcome. REQUIRES: there is none of that reflector.
   Leaf* create(std::string_view reflector, LeafNo no, Position generation, store::Writes& writes);
   // Its last follower has gone: forgotten at once; its deliveries are erased in slices (erase_retired).
@@ -114,8 +140,24 @@ class Leaves {
   bool audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const;
   void skip_to(Leaf& leaf, StreamNo m, store::Writes& writes);
 
-  // Returns the position of the delivery with that stream number in the leaf, or nothing.
-  std::optional<Position> find_delivery(Leaf& leaf, StreamNo no, const store::Reader& reader) const;
+  // Returns the position of the live delivery with that stream number in the leaf, or nothing; not above
+  // `above` is nothing too. `id` is the message's.
+  std::optional<Position> find_delivery(Leaf& leaf, StreamNo no, MessageId id, Position above, const store::Reader& reader) const;
+
+  // The followers' numbers, a chunk at a time: from RAM, where they are kept after the first visit when they
+  // are not too many. REQUIRES: the step has not written to them.
+  template <class Visit>
+  void followers(Leaf& leaf, const store::Reader& reader, const Visit& visit) {
+    if (leaf.followers_in_ram == Leaf::InRam::no) load_followers(leaf, reader);
+    if (leaf.followers_in_ram == Leaf::InRam::yes) visit(leaf.followers.data(), leaf.followers.size());
+    else visit_stored_followers(leaf, reader, visit);
+  }
+  // Follows and unfollows, as the store gets them. `followers_changed`: it was more than one.
+  void follower_added(Leaf& leaf, EntityNo follower);
+  void follower_removed(Leaf& leaf, EntityNo follower);
+  void followers_changed(Leaf& leaf);
+  void limit_followers(size_t bytes_max) { followers_bytes_max_ = bytes_max; }
+  size_t followers_bytes() const { return followers_bytes_; }
 
   // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).
   void fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets);
@@ -134,40 +176,25 @@ class Leaves {
  private:
   bool delivered(const Leaf& leaf, MessageId id, const Applying& applying) const;
   void apply(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
+  bool deliver(Leaf& leaf, const wire::StreamItem& item, Applying& applying);
   using Parked = std::map<StreamNo, wire::StreamItem>;
   void unpark(Leaf& leaf, Parked::iterator at);
+  void load_followers(Leaf& leaf, const store::Reader& reader);
+  void visit_stored_followers(const Leaf& leaf, const store::Reader& reader, const std::function<void(const uint32_t*, size_t)>& visit) const;
   void save(const Leaf& leaf, store::Writes& writes) const;
   void save_applied(const Leaf& leaf, store::Writes& writes) const;
   void schedule(Leaf& leaf, Instant at);
 
   BucketId bucket_;
   // By reflector; a cache of the store but for the parked items and fetches of each.
-  std::unordered_map<std::string, std::unique_ptr<Leaf>> leaves_;
+  std::unordered_map<std::string, std::unique_ptr<Leaf>, ReflectorHash, ReflectorEqual> leaves_;
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
   size_t parked_ = 0, parked_bytes_ = 0;
+  size_t followers_bytes_ = 0, followers_bytes_max_ = 16u << 20;  // of the followers in RAM
 };
 
 // Erases some deliveries of retired leaves, of a hundred at most, and adds their number to `erased`.
 // Returns whether there may be more. REQUIRES: the body references that it drops are this bucket's.
-// `cursor` is the caller's between slices: what was erased of the leaf that it names is not walked again.
-struct RetiredCursor {
-  LeafNo leaf;
-  Position next;
-};
-bool erase_retired(BucketId bucket, RetiredCursor& cursor, const store::Reader& reader, size_t deliveries_max, store::Writes& writes,
-                   size_t& erased);
-
-// The value of a delivery record: stream number, body ref, and a u8 1 when it is shared.
-struct DeliveryRecord {
-  StreamNo no;
-  BodyRef ref;
-  bool shared = false;
-};
-std::string encode_delivery(const DeliveryRecord& record);
-DeliveryRecord decode_delivery(std::string_view value);
-// Takes one delivery of a leaf out: its row, its place, its body's reference.
-void erase_delivery(BucketId bucket, LeafNo leaf, Position position, const DeliveryRecord& record, store::Writes& writes);
-// Returns the position of the delivery with that stream number in a leaf, or nothing: numbers ascend with positions.
-std::optional<Position> find_delivery(BucketId bucket, LeafNo leaf, StreamNo no, const store::Reader& reader);
+bool erase_retired(BucketId bucket, const store::Reader& reader, size_t deliveries_max, store::Writes& writes, size_t& erased);
 
 }  // namespace canopy::leaf

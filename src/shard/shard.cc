@@ -4,6 +4,7 @@
 #include <deque>
 #include <iterator>
 #include <set>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr Duration report_interval = Duration::of_s(1);
 constexpr uint32_t busy_retry_ms = 1'000;
 constexpr Duration refused_pause = Duration::of_ms(200);
+constexpr size_t batch_row_bytes = 32;  // of a delivery in a batch, about
 
 size_t bytes_of(const store::Writes& writes) {
   size_t n = 0;
@@ -47,6 +49,26 @@ void drop_older_acks(std::vector<Out>& held) {
   std::reverse(held.begin(), held.end());
 }
 
+// Some of the buckets, each once.
+class BucketSet {
+ public:
+  void insert(BucketId id) {
+    if (has_.size() <= id.value()) has_.resize(id.value() + 1u);
+    if (std::exchange(has_[id.value()], true)) return;
+    all_.push_back(id);
+  }
+  bool contains(BucketId id) const { return id.value() < has_.size() && has_[id.value()]; }
+  void clear() {
+    for (const BucketId id : all_) has_[id.value()] = false;
+    all_.clear();
+  }
+  const std::vector<BucketId>& all() const { return all_; }
+
+ private:
+  std::vector<char> has_;
+  std::vector<BucketId> all_;
+};
+
 }  // namespace
 
 struct Shard::Impl {
@@ -57,27 +79,43 @@ struct Shard::Impl {
   MapRef map;
   NodeIndex self;
   std::map<BucketId, std::unique_ptr<bucket::Bucket>> buckets;
+  // The same by number; when each wants a Tick, as it was when it was last asked.
+  struct Slot {
+    bucket::Bucket* bucket = nullptr;
+    Instant due = Instant::never();
+    bool ask = true;
+  };
+  std::vector<Slot> slots;
   std::deque<In> inbox;
+  // Deliveries that go on in a later cycle, by ticket: the leaves that did not take theirs so far.
+  std::map<uint64_t, std::vector<BucketId>> unfinished;
   Instant report_at;
   bool space_low = false;
-  uint64_t cycles = 0, commits = 0, commits_refused = 0, answered_busy = 0;
+  uint64_t cycles = 0, commits = 0, commits_refused = 0, answered_busy = 0, letters_cut = 0;
 
   // Of the batch that is being made.
   std::vector<Out> held;
   std::vector<std::pair<uint64_t, BucketId>> asks;
-  std::set<BucketId> touched;            // has writes in it
-  std::set<BucketId> stepped;
+  BucketSet touched;                     // has writes in it
+  BucketSet stepped;
   size_t batch_bytes = 0;
+  uint64_t timeline_writes = 0;          // by deliveries
+  store::DeliveryBatch batch;            // of one stream letter: kept for its memory
+  std::vector<BucketId> others;          // its leaves that need a step: the same
 
-  bucket::Bucket* find(BucketId id) {
-    const auto it = buckets.find(id);
-    return it == buckets.end() ? nullptr : it->second.get();
+  bucket::Bucket* find(BucketId id) { return id.value() < slots.size() ? slots[id.value()].bucket : nullptr; }
+
+  // Returns when the bucket of a slot wants a Tick; never() without one.
+  static Instant due(Slot& slot) {
+    if (slot.bucket && std::exchange(slot.ask, false)) slot.due = slot.bucket->next_deadline();
+    return slot.due;
   }
 
   // Steps one event through all its parts. Returns false when it was a stream item that was not taken.
   bool step(bucket::Bucket& bucket, BucketId id, const bucket::Event& event, Now now) {
     bool taken = true;
     stepped.insert(id);
+    slots[id.value()].ask = true;
     const size_t parts = bucket::Bucket::parts(event);
     for (size_t part = 0; part < parts; ++part) {
       bucket::Effects effects;
@@ -97,6 +135,7 @@ struct Shard::Impl {
 
   void tick(bucket::Bucket& bucket, BucketId id, Now now) {
     stepped.insert(id);
+    slots[id.value()].ask = true;
     bucket::Effects effects;
     bucket.step(bucket::Tick{}, 0, now, store, effects);
     if (!effects.writes.empty()) {
@@ -131,15 +170,67 @@ struct Shard::Impl {
     const BucketId id = wire::packet_to(arrive.packet);
     if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(arrive), now);
   }
+  // A stream letter: the leaves for which it is the plain case get it in one batch, then the others a step
+  // each. One with very many followers is cut short, and goes on in a later cycle, behind what waits.
   void on(Deliver& deliver, Now now) {
-    Delivered delivered{deliver.ticket, {}};
-    for (const BucketId id : deliver.leaves) {
+    Attempt attempt{deliver.ticket, {}, {}, true};
+    if (const auto before = unfinished.extract(deliver.ticket)) attempt.before = std::move(before.mapped());
+    std::vector<BucketId> not_taken = attempt.before, rest;
+    const auto full = [&] { return timeline_writes >= options.cycle_timelines_max; };
+
+    const leaf::ReflectorName reflector(deliver.reflector);
+    batch.to.clear();
+    others.clear();
+    for (size_t n = 0; n < deliver.leaves.size(); ++n) {
+      const BucketId id = deliver.leaves[n];
+      if (full()) {
+        rest.assign(deliver.leaves.begin() + static_cast<ptrdiff_t>(n), deliver.leaves.end());
+        break;
+      }
       bucket::Bucket* const bucket = find(id);
-      if (!bucket || !step(*bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now))
-        delivered.not_taken.push_back(id);
+      const uint64_t before = bucket ? bucket->counters().timeline_writes : 0;
+      store::DeliveryBatch::To to;
+      if (!bucket) {
+        not_taken.push_back(id);
+        attempt.tried.push_back(id);
+      } else if (bucket->deliver_plain(reflector, deliver.item, store, to)) {
+        batch.to.push_back(to);
+        touched.insert(id);
+        stepped.insert(id);
+        attempt.tried.push_back(id);
+        timeline_writes += bucket->counters().timeline_writes - before;
+      } else {
+        others.push_back(id);
+      }
     }
-    held.push_back(std::move(delivered));
-    delivered_leaves.push_back(std::move(deliver.leaves));
+    if (!batch.to.empty()) {
+      batch.no = deliver.item.no;
+      batch.ref = deliver.item.ref;
+      batch.body = deliver.item.message;
+      batch_bytes += batch.to.size() * batch_row_bytes + (batch.body ? batch.body->size() : 0);
+      store.deliver(batch);
+    }
+    for (const BucketId id : others) {
+      if (full()) {
+        rest.push_back(id);
+        continue;
+      }
+      bucket::Bucket& bucket = *find(id);
+      const uint64_t before = bucket.counters().timeline_writes;
+      attempt.tried.push_back(id);
+      if (!step(bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now)) not_taken.push_back(id);
+      timeline_writes += bucket.counters().timeline_writes - before;
+    }
+    if (rest.empty()) {
+      held.push_back(Delivered{deliver.ticket, std::move(not_taken)});
+    } else {
+      ++letters_cut;
+      attempt.last = false;
+      unfinished[deliver.ticket] = std::move(not_taken);
+      deliver.leaves = std::move(rest);
+      inbox.push_back(std::move(deliver));
+    }
+    attempts.push_back(std::move(attempt));
   }
   void on(Pushed& pushed, Now now) {
     const BucketId id = pushed.root;
@@ -157,8 +248,11 @@ struct Shard::Impl {
       if (bucket::Bucket* const bucket = find(id)) {
         bucket->on_map(map, self);
         bucket->limit_homes(homes);
+        slots[id.value()].ask = true;
       } else {
-        buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window}, store, now);
+        auto& fresh = buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window}, store, now);
+        if (slots.size() <= id.value()) slots.resize(id.value() + 1u);
+        slots[id.value()] = {fresh.get()};
       }
     }
   }
@@ -166,7 +260,15 @@ struct Shard::Impl {
     for (auto& [id, bucket] : buckets) step(*bucket, id, up, now);
   }
 
-  std::vector<std::vector<BucketId>> delivered_leaves;  // of each Delivered in `held`, in order
+  // What became of a stream letter in this cycle.
+  struct Attempt {
+    uint64_t ticket = 0;
+    std::vector<BucketId> before;        // did not take theirs in earlier cycles
+    std::vector<BucketId> tried;
+    bool last = true;                    // a Delivered says the rest
+  };
+  std::vector<Attempt> attempts;
+  std::vector<BucketId> reopened;        // by the cycle before: timelines that somebody tails are to be open again first
 
   // A full disk or map: nothing of the batch happened. RAM goes back to the store; everybody who asked
   // a bucket of it hears BUSY, what came from other buckets comes again.
@@ -174,7 +276,11 @@ struct Shard::Impl {
     ++commits_refused;
     // What they owe is taken up again after a pause: a full disk must not be asked without end.
     const Now later{now.instant + refused_pause, now.wall_ms};
-    for (const BucketId id : touched) buckets.at(id)->reopen(store, later);
+    for (const BucketId id : touched.all()) {
+      buckets.at(id)->reopen(store, later);
+      slots[id.value()].ask = true;
+      reopened.push_back(id);
+    }
     std::set<uint64_t> busy, asked_now, untouched;
     for (const auto& [ask, id] : asks) (touched.contains(id) ? asked_now : untouched).insert(ask);
     std::vector<Out> out;
@@ -207,11 +313,15 @@ struct Shard::Impl {
       if (untouched.contains(ask)) continue;
       bucket::Effects effects;
       buckets.at(id)->step(Forget{ask, id}, 0, now, store, effects);
+      slots[id.value()].ask = true;
       busy.insert(ask);
     }
-    size_t delivery = 0;
-    for (auto& h : held)
-      if (auto* d = std::get_if<Delivered>(&h)) out.push_back(Delivered{d->ticket, delivered_leaves[delivery++]});
+    for (Attempt& attempt : attempts) {
+      auto not_taken = std::move(attempt.before);
+      not_taken.insert(not_taken.end(), attempt.tried.begin(), attempt.tried.end());
+      if (attempt.last) out.push_back(Delivered{attempt.ticket, std::move(not_taken)});
+      else unfinished[attempt.ticket] = std::move(not_taken);
+    }
     for (const uint64_t ask : busy)
       out.push_back(Answer{ask, Error{Code::busy, "the store is full: nothing of this was done", busy_retry_ms}});
     held = std::move(out);
@@ -237,7 +347,8 @@ struct Shard::Impl {
     add("buckets", buckets.size());
     add("cycles", cycles), add("commits", commits), add("commits_refused", commits_refused), add("answered_busy", answered_busy);
     add("publishes", c.publishes), add("follows", c.follows), add("unfollows", c.unfollows), add("reads", c.reads);
-    add("deliveries", c.deliveries), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
+    add("deliveries", c.deliveries), add("deliveries_plain", c.deliveries_plain), add("timeline_writes", c.timeline_writes), add("letters_cut", letters_cut),
+    add("rows_trimmed", c.rows_trimmed), add("rows_joined", c.rows_joined), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
     add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
     add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);
     add("clones", c.clones), add("clone_repeats", c.clone_repeats), add("clones_passed_on", c.clones_passed_on);
@@ -260,6 +371,7 @@ Shard::~Shard() = default;
 
 void Shard::push(In in) { impl_->inbox.push_back(std::move(in)); }
 size_t Shard::queued() const { return impl_->inbox.size(); }
+uint64_t Shard::letters_cut() const { return impl_->letters_cut; }
 
 Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
   Impl& shard = *impl_;
@@ -267,20 +379,26 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
   shard.asks.clear();
   shard.touched.clear();
   shard.stepped.clear();
-  shard.delivered_leaves.clear();
+  shard.attempts.clear();
+  shard.timeline_writes = 0;
   shard.batch_bytes = 0;
   ASSERT(shard.held.empty());
 
-  for (size_t n = 0; n < shard.options.cycle_events_max && !shard.inbox.empty() && shard.batch_bytes < shard.options.cycle_bytes_max; ++n) {
+  for (const BucketId id : std::exchange(shard.reopened, {}))
+    while (shard.find(id)->due_at_once()) shard.tick(*shard.find(id), id, now);
+  for (size_t n = 0; n < shard.options.cycle_events_max && !shard.inbox.empty() && shard.batch_bytes < shard.options.cycle_bytes_max &&
+                     shard.timeline_writes < shard.options.cycle_timelines_max; ++n) {
     In in = std::move(shard.inbox.front());
     shard.inbox.pop_front();
     std::visit([&](auto& event) { shard.on(event, now); }, in);
   }
-  for (auto& [id, bucket] : shard.buckets)
-    if (bucket->next_deadline() <= now.instant) {
-      shard.tick(*bucket, id, now);
+  for (size_t i = 0; i < shard.slots.size(); ++i)
+    if (Impl::due(shard.slots[i]) <= now.instant) {
+      const BucketId id(static_cast<uint16_t>(i));
+      bucket::Bucket& bucket = *shard.slots[i].bucket;
+      shard.tick(bucket, id, now);
       // What this tick put off must be done before the next event: a timeline that it dropped is open again.
-      while (bucket->due_at_once()) shard.tick(*bucket, id, now);
+      while (bucket.due_at_once()) shard.tick(bucket, id, now);
     }
   if (shard.report_at <= now.instant) shard.report(now);
 
@@ -306,7 +424,7 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
 Instant Shard::next_deadline() const {
   if (!impl_->inbox.empty()) return Instant();
   Instant next = impl_->report_at;
-  for (const auto& [id, bucket] : impl_->buckets) next = std::min(next, bucket->next_deadline());
+  for (auto& slot : impl_->slots) next = std::min(next, Impl::due(slot));
   return next;
 }
 

@@ -19,6 +19,7 @@ struct ShardOptions {
   std::string name;                      // for reports: "shard-0"
   size_t cycle_events_max = 10'000;      // of one cycle
   size_t cycle_bytes_max = 8u << 20;     // of writes and answers, about
+  size_t cycle_timelines_max = 2'000'000;  // written to by deliveries, about; a leaf is not cut in two
   size_t home_bytes_max = size_t{2} << 30;  // of materialised timelines, shared evenly by the buckets
   Duration active_window = Duration::of_s(24 * 3600);
 };
@@ -31,6 +32,7 @@ class Shard {
 
   void push(In in);               // queues; takes effect in the next cycle
   size_t queued() const;
+  uint64_t letters_cut() const;   // stream letters that went on in a later cycle
 
   // One pass: steps everything queued (within the bounds), commits, and appends to `out` what may
   // leave now. Returns an error only when the process must end (commit failed for good).

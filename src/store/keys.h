@@ -24,7 +24,7 @@ enum class Table : char {
   applied = 'a',       // leaf → last stream number applied, position of its newest delivery
   followers = 'l',     // leaf, first member → packed sorted set of entity numbers
   delivery = 'd',      // first position → a chunk of deliveries (the store's own: deliveries.h)
-  retired = 'g',       // leaf → nothing: its deliveries are to be erased
+  retired = 'g',       // leaf → its newest delivery: they are to be erased. leaf, follower → nothing: what his follow brought
   root = 'r',          // entity → RootRecord
   tree = 't',          // entity → the buckets that have leaves, packed
   stream = 'q',        // entity, stream number → body ref

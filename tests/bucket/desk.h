@@ -182,10 +182,21 @@ class Desk {
   // Rows of a table in all buckets; pointers at a body.
   size_t rows(store::Table table) const {
     size_t n = 0;
+    if (table == store::Table::delivery) return deliveries([](const store::DeliveryRow&) { return true; });
     for (uint16_t b = 0; b < map_->settings.bucket_count; ++b) {
       const std::string prefix = store::KeyBuilder(BucketId(b), table);
       store_->scan(prefix, store::after_prefix(prefix), [&](std::string_view, std::string_view) { return ++n > 0; });
     }
+    return n;
+  }
+  size_t live_deliveries() const {
+    return deliveries([](const store::DeliveryRow& row) { return !row.dead; });
+  }
+  template <class Which>
+  size_t deliveries(const Which& which) const {
+    size_t n = 0;
+    for (uint16_t b = 0; b < map_->settings.bucket_count; ++b)
+      store_->deliveries(BucketId(b), Position(), Position(UINT64_MAX), [&](Position, const store::DeliveryRow& row) { return n += which(row), true; });
     return n;
   }
   uint64_t references(BodyRef ref) const { return store_->body_references(ref); }

@@ -268,7 +268,9 @@ TEST_CASE("delete: nothing is left of an entity, in any bucket, also when the pr
     desk.done<wire::MarkResult>("team", wire::Mark{"team", Timeline::home, {}, ""});
     desk.pass(Duration::of_s(1));
     std::vector<size_t> before;
-    for (const Table table : tables) before.push_back(desk.rows(table));
+    // Of a delivery that was retracted a link is left.
+    const auto rows = [&](Table table) { return table == Table::delivery ? desk.live_deliveries() : desk.rows(table); };
+    for (const Table table : tables) before.push_back(rows(table));
 
     // Everything that an entity can have.
     desk.follow("bob", "alice");
@@ -327,7 +329,7 @@ TEST_CASE("delete: nothing is left of an entity, in any bucket, also when the pr
     desk.pass(Duration::of_s(10));
     for (size_t i = 0; i < std::size(tables); ++i) {
       CAPTURE(static_cast<char>(tables[i]));
-      CHECK(desk.rows(tables[i]) == before[i]);
+      CHECK(rows(tables[i]) == before[i]);
     }
     CHECK(desk.rows(Table::list_head) == 1);  // carol's direct list tells what capacity took
     desk.done<wire::AliasResult>("bob", wire::Alias{"bob", "alice"});  // the names are free

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/random.h"
-#include "leaf/leaves.h"
+#include "leaf/timelines.h"
 #include "store/keys.h"
 #include "store/mem_backend.h"
 #include "store/refs.h"
@@ -31,9 +31,7 @@ class Rows {
   // Each row in a step of its own: it has the next position.
   Position deliver(uint32_t leaf, uint64_t id, bool shared) {
     return step([&](Position at, store::Writes& writes) {
-      writes.put(KeyBuilder(here, Table::delivery).add(LeafNo(leaf)).add(at),
-                 leaf::encode_delivery({StreamNo(at.packed()), ref(id), shared}));
-      writes.ref(ref(id), make_blob("m"));
+      writes.deliver(at, {LeafNo(leaf), StreamNo(at.packed()), ref(id), store->leaf_tail(here, LeafNo(leaf)).newest, shared}, make_blob("m"));
       if (shared) store::put_place(here, MessageId(id), PlaceKind::delivery, leaf, at.packed(), writes);
     });
   }
@@ -245,7 +243,7 @@ TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline tha
   timelines.limit(3, 1u << 20, Duration::of_s(3600));
   const Now now{{1'000'000}, 0};
   CHECK_FALSE(timelines.retract(bob, at[0]));  // not in memory
-  CHECK(timelines.open(bob, now, *rows.store).entries.size() == 3);
+  CHECK(timelines.open(bob, now, *rows.store).size() == 3);
   CHECK(timelines.holds(bob, at[1]));
   CHECK_FALSE(timelines.holds(bob, Position(1, 1)));
 
@@ -253,12 +251,12 @@ TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline tha
   CHECK_FALSE(timelines.retract(bob, at[1]));
   REQUIRE(timelines.contains(bob));
   CHECK(timelines.entries() == 2);
-  CHECK(timelines.open(bob, now, *rows.store).left.zero());
+  CHECK(timelines.open(bob, now, *rows.store).left().zero());
 
   timelines.append(bob, {rows.deliver(1, 103, false), Rows::ref(103), false});
   const Position fourth = rows.deliver(1, 104, false);
   CHECK(timelines.append(bob, {fourth, Rows::ref(104), false}) < fourth);
-  CHECK(timelines.open(bob, now, *rows.store).left == at[0]);
+  CHECK(timelines.open(bob, now, *rows.store).left() == at[0]);
   CHECK_FALSE(timelines.retract(bob, at[0]));  // it has left: nothing changes
   REQUIRE(timelines.contains(bob));
   CHECK(timelines.retract(bob, fourth));

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/random.h"
+#include "leaf/chains.h"
 #include "leaf/followers.h"
 #include "leaf/home.h"
 #include "store/keys.h"
@@ -89,6 +90,12 @@ class Desk {
     return n;
   }
 
+  size_t deliveries_kept() const {
+    size_t n = 0;
+    store->deliveries(here, Position(), Position(UINT64_MAX), [&](Position, const store::DeliveryRow& row) { return n += !row.dead, true; });
+    return n;
+  }
+
   std::unique_ptr<store::Store> store;
   leaf::Leaves leaves{here};
   Position position{1, 0};
@@ -110,19 +117,20 @@ TEST_CASE("leaves: one slice erases the deliveries of many retired leaves, and n
   store::Writes writes;
   Position position(1, 1);
   for (uint32_t leaf = 1; leaf <= 10; ++leaf) {
-    writes.put(KeyBuilder(bucket, Table::retired).add(LeafNo(leaf)), "");
+    Position before;
     for (int i = 0; i < 3; ++i) {
       position = position.next();
-      writes.put(KeyBuilder(bucket, Table::delivery).add(LeafNo(leaf)).add(position), leaf::encode_delivery({StreamNo(1, 1), ref, false}));
-      writes.ref(ref, make_blob("body"));
+      writes.deliver(position, {LeafNo(leaf), StreamNo(1, 1), ref, std::exchange(before, position)}, make_blob("body"));
     }
+    std::string newest;
+    put_be64(newest, before.packed());
+    writes.put(KeyBuilder(bucket, Table::retired).add(LeafNo(leaf)), newest);
   }
   store->apply(bucket, position, writes);
 
-  leaf::RetiredCursor cursor;
   const auto slice = [&](size_t most, size_t& erased) {
     writes.clear();
-    const bool more = leaf::erase_retired(bucket, cursor, *store, most, writes, erased = 0);
+    const bool more = leaf::erase_retired(bucket, *store, most, writes, erased = 0);
     position = position.next();
     if (!writes.empty()) store->apply(bucket, position, writes);
     return more;
@@ -152,7 +160,7 @@ TEST_CASE("leaves: a retraction that waits behind a gap takes its message before
   REQUIRE(desk.retractions.size() == 1);
   CHECK(desk.retractions[0].id == MessageId(102));
   CHECK(desk.retractions[0].target == StreamNo(1, 2));
-  CHECK(desk.rows(Table::delivery) == 2);
+  CHECK(desk.deliveries_kept() == 2);
   CHECK(desk.store->body_references({MessageId(102), 7}) == 0);
 }
 
@@ -161,7 +169,7 @@ TEST_CASE("leaves: what is dead here is passed over, and its number is applied")
   leaf::Leaf& leaf = desk.create("alice", 1);
   CHECK(desk.on_item(leaf, Desk::message(1, 101, true), {MessageId(101)}) == leaf::Taken::applied);
   CHECK(desk.deliveries.empty());
-  CHECK(desk.rows(Table::delivery) == 0);
+  CHECK(desk.deliveries_kept() == 0);
   CHECK(desk.rows(Table::place) == 0);
   CHECK(desk.on_item(leaf, Desk::message(1, 101)) == leaf::Taken::repeat);
 }
@@ -178,12 +186,12 @@ TEST_CASE("leaves: only a shared delivery has a place, and both go together") {
   const Position at = desk.deliveries[0].position;
   CHECK(store::find_place(here, MessageId(102), store::PlaceKind::delivery, 1, *desk.store) == at.packed());
   desk.step([&](store::Writes& writes) {
-    const auto row = desk.store->get(KeyBuilder(here, Table::delivery).add(LeafNo(1)).add(at));
+    const auto row = desk.store->delivery(here, at);
     REQUIRE(row);
-    leaf::erase_delivery(here, LeafNo(1), at, leaf::decode_delivery(*row), writes);
+    leaf::retract_row(here, at, *row, false, Position(), *desk.store, writes);
   });
   CHECK(desk.rows(Table::place) == 0);
-  CHECK(desk.rows(Table::delivery) == 1);
+  CHECK(desk.deliveries_kept() == 1);
 }
 
 TEST_CASE("leaves: behind the end of a stream nothing is applied") {
@@ -239,22 +247,37 @@ TEST_CASE("leaves: a delivery is found by its stream number, wherever numbers an
     Desk desk;
     leaf::Leaf& leaf = desk.create("alice", 2);
     std::map<uint64_t, Position> there;
+    // Messages come about in the order of their times.
+    const auto id_of = [&](uint64_t no) { return MessageId::after(MessageId(), 1'000 + no * 100 + no % 7 * 300, BucketId(9)); };
+    const auto deliver = [&](uint32_t to, Position at, uint64_t no, store::Writes& writes) {
+      writes.deliver(at, {LeafNo(to), StreamNo(1, no), {id_of(no), 7}, desk.store->leaf_tail(here, LeafNo(to)).newest}, make_blob("m"));
+      if (to == 2) leaf.newest = at;
+    };
     const auto find = [&](uint64_t no) {
-      const auto plain = leaf::find_delivery(here, LeafNo(2), StreamNo(1, no), *desk.store);
-      CHECK(desk.leaves.find_delivery(leaf, StreamNo(1, no), *desk.store) == plain);
+      const auto plain = leaf::find_in_chain(here, LeafNo(2), StreamNo(1, no), id_of(no), Position(), *desk.store);
+      CHECK(desk.leaves.find_delivery(leaf, StreamNo(1, no), id_of(no), Position(), *desk.store) == plain);
+      if (plain) {
+        CHECK_FALSE(leaf::find_in_chain(here, LeafNo(2), StreamNo(1, no), id_of(no), *plain, *desk.store));
+        CHECK(leaf::find_in_chain(here, LeafNo(2), StreamNo(1, no), id_of(no), Position(plain->packed() - 1), *desk.store) == plain);
+      }
       return plain;
     };
     CHECK_FALSE(find(1));
     uint64_t no = random.below(5);
     Position at(1, 10 + random.below(1000));
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < 600; ++i) {
       no += 1 + (random.chance(70) ? 0 : random.below(50));
       at = Position(at.packed() + 1 + (random.chance(70) ? 0 : random.below(10'000)));
       there[no] = at;
       store::Writes writes;
-      writes.put(KeyBuilder(here, Table::delivery).add(LeafNo(2)).add(at), leaf::encode_delivery({StreamNo(1, no), {MessageId(no), 7}, false}));
-      writes.put(KeyBuilder(here, Table::delivery).add(LeafNo(random.chance(50) ? 1 : 3)).add(at),
-                 leaf::encode_delivery({StreamNo(1, no + 1), {MessageId(no), 7}, false}));
+      deliver(2, at, no, writes);
+      const uint32_t other = random.chance(50) ? 1 : 3;
+      for (uint64_t n = random.below(20); n > 0; --n) {
+        desk.store->apply(here, at, writes);
+        writes.clear();
+        at = at.next();
+        deliver(other, at, no + 1, writes);
+      }
       desk.store->apply(here, at, writes);
     }
     for (int turn = 0; turn < 3; ++turn) {
@@ -267,7 +290,9 @@ TEST_CASE("leaves: a delivery is found by its stream number, wherever numbers an
         const auto one = there.lower_bound(random.below(no));
         if (one == there.end()) continue;
         store::Writes writes;
-        writes.erase(KeyBuilder(here, Table::delivery).add(LeafNo(2)).add(one->second));
+        const auto row = desk.store->delivery(here, one->second);
+        REQUIRE(row);
+        leaf::retract_row(here, one->second, *row, random.chance(80), random.chance(50) ? leaf.found_at : Position(), *desk.store, writes);
         there.erase(one);
         at = at.next();
         desk.store->apply(here, at, writes);
@@ -339,11 +364,10 @@ TEST_CASE("leaves: the end of an entity takes its followers' edges, and what cam
     store::put_place(here, ref.id, store::PlaceKind::backfill, 3, 19, writes, 1);
   });
   desk.step([&](store::Writes& writes) { desk.leaves.retire("alice", writes); });
-  leaf::RetiredCursor cursor;
   size_t slices = 0, erased = 0;
   for (bool more = true; more; ++slices) {
     REQUIRE(slices < 20);
-    desk.step([&](store::Writes& writes) { more = leaf::erase_retired(here, cursor, *desk.store, 100, writes, erased); });
+    desk.step([&](store::Writes& writes) { more = leaf::erase_retired(here, *desk.store, 100, writes, erased); });
   }
   CHECK(slices >= 12);  // a hundred edges each
   CHECK(erased == 0);

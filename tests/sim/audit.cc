@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/hash.h"
-#include "leaf/leaves.h"
+#include "leaf/chains.h"
 #include "sim/trace.h"
 #include "store/keys.h"
 #include "store/packed_set.h"
@@ -42,6 +42,15 @@ void for_all(const store::Store& store, uint32_t bucket_count, Table table, F vi
   }
 }
 
+template <class F>
+void for_all_deliveries(const store::Store& store, uint32_t bucket_count, F visit) {
+  for (uint32_t i = 0; i < bucket_count; ++i)
+    store.deliveries(BucketId(static_cast<uint16_t>(i)), Position(), Position(UINT64_MAX), [&](Position position, const store::DeliveryRow& row) {
+      visit(i, position, row);
+      return true;
+    });
+}
+
 // The fields of a key behind bucket and letter.
 Cursor fields_of(std::string_view key) { return Cursor(key.substr(3)); }
 
@@ -54,8 +63,8 @@ void check_place(const store::Store& store, uint32_t number, MessageId id, const
   bool there = false;
   switch (place.kind) {
     case Kind::delivery: {
-      const auto value = row(KeyBuilder(bucket, Table::delivery).add(LeafNo(place.number)).add(place.position()));
-      there = value && leaf::decode_delivery(*value).ref.id == id && leaf::decode_delivery(*value).shared;
+      const auto delivered = store.delivery(bucket, place.position());
+      there = delivered && delivered->leaf.value() == place.number && delivered->ref.id == id && delivered->shared && !delivered->dead;
       break;
     }
     case Kind::stream: {
@@ -89,6 +98,32 @@ void need_place(const store::Store& store, uint32_t bucket, MessageId id, store:
            std::to_string(static_cast<int>(kind)) + " of " + std::to_string(number));
 }
 
+// Each leaf's rows stand in its chain, numbers descending. Those of a leaf that is being erased are not looked at.
+void audit_chains(const store::Store& store, uint32_t bucket_count) {
+  std::map<std::pair<uint32_t, LeafNo>, size_t> rows;
+  for_all_deliveries(store, bucket_count, [&](uint32_t bucket, Position, const store::DeliveryRow& row) { ++rows[{bucket, row.leaf}]; });
+  for (const auto& [leaf, number] : rows) {
+    const BucketId bucket(static_cast<uint16_t>(leaf.first));
+    if (!store.get(KeyBuilder(bucket, Table::leaf).add(leaf.second))) continue;
+    const auto tail = store.leaf_tail(bucket, leaf.second);
+    size_t found = 0;
+    StreamNo above(UINT64_MAX);
+    leaf::down_chain(bucket, leaf.second, tail.newest, store, [&](Position, const store::DeliveryRow& row) {
+      if (!row.dead && (row.no >= above || row.no > tail.applied)) broken("numbers descend along a leaf", leaf.first, Table::delivery);
+      if (!row.dead) above = row.no;
+      return ++found > 0;
+    });
+    if (found != number)
+      broken("a leaf's rows are in its chain", leaf.first, Table::delivery, std::to_string(found) + " of " + std::to_string(number));
+  }
+}
+
+void audit_no_deliveries(const store::Store& store, uint32_t bucket_count) {
+  for_all_deliveries(store, bucket_count, [&](uint32_t bucket, Position, const store::DeliveryRow&) {
+    broken("nothing is left of what was delivered", bucket, Table::delivery);
+  });
+}
+
 }  // namespace
 
 void audit_bodies(const store::Store& store, uint32_t bucket_count) {
@@ -99,8 +134,8 @@ void audit_bodies(const store::Store& store, uint32_t bucket_count) {
   for_all(store, bucket_count, Table::stream, [&](uint32_t, std::string_view, std::string_view value) {
     if (is_message(value)) ++pointers[ref_of(value)];
   });
-  for_all(store, bucket_count, Table::delivery, [&](uint32_t, std::string_view, std::string_view value) {
-    ++pointers[leaf::decode_delivery(value).ref];
+  for_all_deliveries(store, bucket_count, [&](uint32_t, Position, const store::DeliveryRow& row) {
+    if (!row.dead) ++pointers[row.ref];
   });
   for (const auto& [ref, number] : pointers) {
     if (store.body_references(ref) != number)
@@ -151,12 +186,10 @@ void audit_places(const store::Store& store, uint32_t bucket_count) {
     if (!store.get(KeyBuilder(BucketId(static_cast<uint16_t>(bucket)), Table::edge).add(EntityNo(follower)).add(LeafNo(leaf))))
       broken("what a follow brought goes with it", bucket, Table::backfill);
   });
-  for_all(store, bucket_count, Table::delivery, [&](uint32_t bucket, std::string_view key, std::string_view value) {
-    Cursor in = fields_of(key);
-    const uint32_t leaf = in.be32();
-    const auto record = leaf::decode_delivery(value);
-    if (record.shared) need_place(store, bucket, record.ref.id, Kind::delivery, leaf, in.be64());
+  for_all_deliveries(store, bucket_count, [&](uint32_t bucket, Position position, const store::DeliveryRow& row) {
+    if (row.shared && !row.dead) need_place(store, bucket, row.ref.id, Kind::delivery, row.leaf.value(), position.packed());
   });
+  audit_chains(store, bucket_count);
   for_all(store, bucket_count, Table::stream, [&](uint32_t bucket, std::string_view key, std::string_view value) {
     Cursor in = fields_of(key);
     const uint32_t entity = in.be32();
@@ -209,18 +242,20 @@ void audit_nobody_follows(const store::Store& store, uint32_t bucket_count, bool
   };
   for (const Table table : {Table::edge, Table::followers, Table::backfill, Table::retired, Table::pending, Table::outbox}) nothing_in(table);
   if (forwards) return;
-  for (const Table table : {Table::leaf_no, Table::leaf, Table::applied, Table::delivery, Table::tree}) nothing_in(table);
+  for (const Table table : {Table::leaf_no, Table::leaf, Table::applied, Table::tree}) nothing_in(table);
+  audit_no_deliveries(store, bucket_count);
 }
 
 void audit_nothing_left(const store::Store& store, uint32_t bucket_count) {
   for (const Table table : {Table::entity_no, Table::entity, Table::sent, Table::message, Table::edge, Table::leaf_no, Table::leaf,
-                            Table::applied, Table::followers, Table::delivery, Table::retired, Table::root, Table::tree, Table::stream,
+                            Table::applied, Table::followers, Table::retired, Table::root, Table::tree, Table::stream,
                             Table::pending, Table::outbox, Table::mentions, Table::replies, Table::topic, Table::direct, Table::thread,
                             Table::list_head, Table::retain, Table::place, Table::backfill, Table::marker, Table::alias_of,
                             Table::forward, Table::forward_of, Table::ending})
     for_all(store, bucket_count, table, [&](uint32_t bucket, std::string_view, std::string_view) {
       broken("nothing is left of an entity that was deleted", bucket, table);
     });
+  audit_no_deliveries(store, bucket_count);
   // Others may remember where an alias led; its own bucket must not.
   for_all(store, bucket_count, Table::alias, [&](uint32_t bucket, std::string_view key, std::string_view) {
     if (bucket_of(key.substr(3), bucket_count).value() == bucket)

@@ -66,6 +66,7 @@ void Machine::start() {
     shard::ShardOptions shard_options;
     shard_options.name = "shard-" + std::to_string(i);
     shard_options.home_bytes_max = scenario_.home_bytes_max;
+    shard_options.cycle_timelines_max = scenario_.cycle_timelines_max;
     shard_options.active_window = scenario_.active_window;
     s.shard = std::make_unique<shard::Shard>(*s.store, shard_options);
   }
@@ -323,6 +324,7 @@ void Machine::count_process() {
   counters_.late_answers += c.answers_late;
   counters_.relayed += c.stream_letters_received;
   counters_.feed_frames += c.feed_frames;
+  for (const auto& s : sides_) counters_.letters_cut += s->shard->letters_cut();
   if (c.letters_per_message_max > scenario_.settings.fanout)
     throw Violation("no reflector sends more than fanout letters for a message", std::to_string(c.letters_per_message_max));
 }
@@ -330,6 +332,7 @@ void Machine::count_process() {
 Machine::Counters Machine::counters() const {
   Machine::Counters c = counters_;
   if (!up()) return c;
+  for (const auto& s : sides_) c.letters_cut += s->shard->letters_cut();
   for (uint32_t i = 0; i < scenario_.settings.bucket_count; ++i)
     if (const auto* bucket = find(BucketId(static_cast<uint16_t>(i)))) c.buckets.add(bucket->counters());
   return c;

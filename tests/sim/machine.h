@@ -36,7 +36,7 @@ class Machine {
     uint64_t commits_failed = 0, batches_aborted = 0, cycles = 0, checkpoints = 0, outs_lost = 0;
     bucket::Bucket::Counters buckets;
     uint64_t forwards = 0, forwards_repeated = 0, frames_timed_out = 0, sessions_ended = 0, late_answers = 0;
-    uint64_t relayed = 0, feed_frames = 0;
+    uint64_t relayed = 0, feed_frames = 0, letters_cut = 0;
   };
 
   Machine(size_t index, const Scenario& scenario, Schedule& schedule, Trace& trace, World world, uint64_t seed);

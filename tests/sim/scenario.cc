@@ -97,6 +97,8 @@ Scenario scenario_of(uint64_t seed) {
   s.unfollow_all = random.chance(25);
   Random graph(Random(seed ^ 0x6a4f'0000'0000'0000).next());
   choose_graph(graph, s);
+  Random deliveries(Random(seed ^ 0xde11'0000'0000'0000).next());
+  if (deliveries.chance(30)) s.cycle_timelines_max = between(deliveries, 1, 6);
   return s;
 }
 
@@ -119,7 +121,7 @@ std::string describe(const Scenario& s) {
   return "nodes=" + std::to_string(s.nodes) + number("shards", s.shards) + number("buckets", s.settings.bucket_count) +
          number("fanout", s.settings.fanout) + number("capacity", s.settings.capacity) +
          number("retention", s.settings.stream_retention) + number("deliveries_max", s.settings.deliveries_max) +
-         number("home_bytes_max", s.home_bytes_max) + number("entities", s.entities) + number("rounds", s.rounds) +
+         number("home_bytes_max", s.home_bytes_max) + number("cycle_timelines_max", s.cycle_timelines_max) + number("entities", s.entities) + number("rounds", s.rounds) +
          ms("faults_ms", s.faults) + number("operations_s", s.operations_per_second) + number("tails", s.tails) +
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +

@@ -52,6 +52,7 @@ struct Scenario {
   // Of stores, buckets and shards.
   size_t overlay_bytes_max = 64u << 10, journal_bytes_max = 256u << 10, slice_bytes = 16u << 10;
   uint32_t checkpoint_percent = 5;         // chance of one after a cycle
+  size_t cycle_timelines_max = 2'000'000;           // of a shard
   size_t home_bytes_max = size_t{1} << 30;           // of a shard
   Duration active_window = Duration::of_s(3600);
   bool unfollow_all = false;               // at the end everybody unfollows everybody

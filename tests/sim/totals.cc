@@ -14,7 +14,9 @@ void each(T& t, F f) {
   f("failed commits", m.commits_failed), f("aborted batches", m.batches_aborted), f("cycles", m.cycles);
   f("checkpoints", m.checkpoints), f("sends lost in crashes", m.outs_lost);
   f("publishes", b.publishes), f("follows", b.follows), f("unfollows", b.unfollows), f("reads", b.reads);
-  f("deliveries", b.deliveries), f("repeats", b.repeats), f("parks", b.parks);
+  f("deliveries", b.deliveries), f("deliveries without a step", b.deliveries_plain), f("timelines written to", b.timeline_writes);
+  f("stream letters cut short", m.letters_cut), f("rows of deliveries trimmed", b.rows_trimmed);
+  f("repeats", b.repeats), f("parks", b.parks);
   f("fetches", b.fetches), f("fetched", b.fetched), f("tails", b.tails), f("letters", b.letters);
   f("letter repeats", b.letter_repeats), f("letter gaps", b.letter_gaps);
   f("forwards", m.forwards), f("repeated forwards", m.forwards_repeated), f("frames timed out", m.frames_timed_out);
@@ -30,7 +32,7 @@ void each(T& t, F f) {
     f("not shown by a second way", b.other_ways), f("lists checked", t.lists_checked);
   }
   if (supported.retract) {
-    f("retractions", b.retractions), f("retractions in leaves", b.retracted), f("overtaken by a retraction", b.dropped_dead);
+    f("retractions", b.retractions), f("retractions in leaves", b.retracted), f("dead rows joined", b.rows_joined), f("overtaken by a retraction", b.dropped_dead);
     f("retractions asked for after a long absence", b.checked_dead);
     f("retracted", t.graph.retracted), f("refused to others", t.graph.refused_to_others), f("live retractions", t.feed_retractions);
   }
