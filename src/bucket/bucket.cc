@@ -446,17 +446,17 @@ void Bucket::forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>
 }
 
 // The counter of deliveries is about right; so is what this does about it.
-bool Bucket::horizon_moves(uint64_t deliveries) const {
+bool Bucket::horizon_moves(uint64_t deliveries, Position position) const {
   if (deliveries * delivery_record_bytes <= map_->settings.deliveries_max || trim_.active()) return false;
   const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
-  return position_.number() > kept && position_.packed() - kept > record_.horizon.packed() + kept / 10;
+  return position.number() > kept && position.packed() - kept > record_.horizon.packed() + kept / 10;
 }
 
 // The last hop: each follower's timeline, if it is in memory, gets one small entry.
 void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects) {
   record_.deliveries += deliveries.size();
   counters_.deliveries += deliveries.size();
-  if (horizon_moves(record_.deliveries)) {
+  if (horizon_moves(record_.deliveries, position_)) {
     record_.horizon = Position(position_.packed() - map_->settings.deliveries_max / delivery_record_bytes * 9 / 10);
     trim_.begin(record_.horizon);
     work_at_ = Instant();
@@ -498,7 +498,7 @@ bool Bucket::deliver_plain(const leaf::ReflectorName& reflector, const wire::Str
   if (!leaf || !leaf->welcomed || item.no != leaf->applied.next() || !leaf->parked.empty() || leaf->audit || !leaf->forwards.empty())
     return false;
   // What a step would do besides: drop what is dead, move the horizon, write the counter of deliveries.
-  if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1) ||
+  if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1, position_.next()) ||
       record_.deliveries + 1 >= saved_record_.deliveries + deliveries_per_save)
     return false;
   to = {id_, leaf->no, take_position(), leaf->newest};

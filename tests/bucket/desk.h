@@ -97,10 +97,24 @@ class Desk {
   }
   void push(const wire::StreamLetter& letter, const wire::Route& route, std::vector<BucketId>&) {
     for (const BucketId leaf : route.leaves) {
+      if (plain && push_plain(leaf, letter)) continue;
       feed(leaf, bucket::StreamIn{letter.root, letter.reflector, letter.item});
       if (!taken) not_taken_.push_back(leaf);
     }
     for (const auto& child : route.children) push(letter, child, not_taken_);
+  }
+
+  // As a shard does: without a step, where that is possible.
+  bool push_plain(BucketId leaf, const wire::StreamLetter& letter) {
+    Bucket& b = *buckets_.at(leaf.value());
+    const Instant due = b.next_deadline();
+    store::DeliveryBatch batch{letter.item.no, letter.item.ref, letter.item.message, false, {{}}};
+    if (!b.deliver_plain(leaf::ReflectorName(letter.reflector), letter.item, *store_, batch.to[0])) return false;
+    CHECK(b.next_deadline() == due);
+    store_->deliver(batch);
+    REQUIRE(store_->commit());
+    b.check(*store_);
+    return true;
   }
 
   // What is on its way down the trees does not arrive, and the roots hear so.
@@ -233,6 +247,34 @@ class Desk {
   std::deque<wire::StreamLetter> pushes;
   std::vector<bucket::Feed> feeds;
   bool taken = true;
+  bool plain = false;   // deliveries take no step where they need none
+  // Every row of every bucket, and where it stands.
+  std::vector<std::pair<std::string, std::string>> all_rows() const {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (uint16_t i = 0; i < map_->settings.bucket_count; ++i) {
+      const BucketId b(i);
+      std::string prefix;
+      put_be16(prefix, i);
+      store_->scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view value) {
+        const char table = key[2];  // what the store keeps of deliveries in rows is its own: below
+        if (table != static_cast<char>(store::Table::delivery) && table != static_cast<char>(store::Table::applied)) all.emplace_back(key, value);
+        if (table == static_cast<char>(store::Table::leaf)) {
+          const auto tail = store_->leaf_tail(b, LeafNo(Cursor(key.substr(3)).be32()));
+          all.emplace_back("tail of " + std::string(key), store::encode_tail(tail));
+        }
+        return true;
+      });
+      store_->deliveries(b, Position(), Position(UINT64_MAX), [&](Position position, const store::DeliveryRow& row) {
+        all.emplace_back("delivery " + std::to_string(i) + " " + std::to_string(position.packed()),
+                         std::to_string(row.leaf.value()) + " " + std::to_string(row.no.packed()) + " " + std::to_string(row.ref.id.packed()) + " " +
+                         std::to_string(row.before.packed()) + " " + std::to_string(row.shared) + std::to_string(row.dead));
+        return true;
+      });
+      all.emplace_back("position " + std::to_string(i), std::to_string(store_->position(b).packed()));
+    }
+    return all;
+  }
+  const store::Store& store() const { return *store_; }
   map::BucketMap const& map() const { return *map_; }
   Bucket& bucket_of(std::string_view entity) { return *buckets_.at(map_->bucket_of(entity).value()); }
   Bucket::Counters counters() const {

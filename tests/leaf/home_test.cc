@@ -1,4 +1,4 @@
-// home() as a function of the rows, and its cache.
+// home() as a function of the rows.
 #include "leaf/home.h"
 
 #include <doctest/doctest.h>
@@ -7,90 +7,15 @@
 #include <set>
 
 #include "base/random.h"
-#include "leaf/timelines.h"
-#include "store/keys.h"
-#include "store/mem_backend.h"
-#include "store/refs.h"
-#include "store/store.h"
+#include "rows.h"
 
 using namespace canopy;
+using leaf::all;
+using leaf::bob;
+using leaf::carol;
+using leaf::here;
 using leaf::HomeEntry;
-using store::KeyBuilder;
-using store::PlaceKind;
-using store::Table;
-
-namespace {
-
-constexpr BucketId here(3);
-constexpr EntityNo bob(5), carol(6);
-constexpr size_t all = 1'000;
-
-class Rows {
- public:
-  Rows() { store = std::move(store::Store::open(backend_, {}).value()); }
-  // Each row in a step of its own: it has the next position.
-  Position deliver(uint32_t leaf, uint64_t id, bool shared) {
-    return step([&](Position at, store::Writes& writes) {
-      writes.deliver(at, {LeafNo(leaf), StreamNo(at.packed()), ref(id), store->leaf_tail(here, LeafNo(leaf)).newest, shared}, make_blob("m"));
-      if (shared) store::put_place(here, MessageId(id), PlaceKind::delivery, leaf, at.packed(), writes);
-    });
-  }
-  Position address(EntityNo to, uint64_t id) {
-    return step([&](Position at, store::Writes& writes) {
-      writes.put(KeyBuilder(here, Table::direct).add(to).add(at), store::encode_ref(ref(id)));
-      writes.ref(ref(id), make_blob("m"));
-      store::put_place(here, MessageId(id), PlaceKind::direct, to.value(), at.packed(), writes);
-    });
-  }
-  // Earlier messages stand below the follow, newest first below it.
-  Position follow(EntityNo who, uint32_t leaf, const std::vector<uint64_t>& earlier = {}) {
-    for (size_t i = 0; i < earlier.size(); ++i) position = position.next();
-    return step([&](Position at, store::Writes& writes) {
-      writes.put(KeyBuilder(here, Table::edge).add(who).add(LeafNo(leaf)), leaf::encode_edge({at, static_cast<uint32_t>(earlier.size())}));
-      for (size_t i = 0; i < earlier.size(); ++i) {
-        const Position back(at.packed() - 1 - i);
-        writes.put(KeyBuilder(here, Table::backfill).add(who).add(LeafNo(leaf)).add(back), store::encode_ref(ref(earlier[i])));
-        writes.ref(ref(earlier[i]), make_blob("m"));
-        store::put_place(here, MessageId(earlier[i]), PlaceKind::backfill, who.value(), back.packed(), writes, leaf);
-      }
-    });
-  }
-  void unfollow(EntityNo who, uint32_t leaf) {
-    step([&](Position, store::Writes& writes) {
-      writes.erase(KeyBuilder(here, Table::edge).add(who).add(LeafNo(leaf)));
-    });  // what came with it is shown no more; it is erased later
-    step([&](Position, store::Writes& writes) { leaf::erase_backfill(here, who, LeafNo(leaf), SIZE_MAX, *store, writes); });
-  }
-  void retire(uint32_t leaf) {
-    step([&](Position, store::Writes& writes) { writes.put(KeyBuilder(here, Table::retired).add(LeafNo(leaf)), ""); });
-  }
-  template <class Work>
-  Position step(const Work& work) {
-    store::Writes writes;
-    position = position.next();
-    work(position, writes);
-    store->apply(here, position, writes);
-    return position;
-  }
-  // "id@position …", oldest first, a backfilled one in brackets.
-  std::string home(EntityNo who, size_t capacity = all) const {
-    std::string out;
-    for (const HomeEntry& entry : leaf::read_home(here, who, capacity, *store).entries) {
-      const std::string one = std::to_string(entry.ref.id.packed()) + "@" + std::to_string(entry.position.number());
-      out += entry.backfilled ? "(" + one + ") " : one + " ";
-    }
-    return out;
-  }
-  static BodyRef ref(uint64_t id) { return {MessageId(id), 7}; }
-
-  std::unique_ptr<store::Store> store;
-  Position position{1, 0};
-
- private:
-  store::MemBackend backend_;
-};
-
-}  // namespace
+using leaf::Rows;
 
 TEST_CASE("home: a message that comes by several ways stands at the lowest that leads to the reader") {
   Rows rows;
@@ -232,34 +157,4 @@ TEST_CASE("ways: a lower one is one that leads to that reader") {
   CHECK(ways.lower(carol, three, *rows.store));
   CHECK(leaf::Ways(here).none());
   CHECK(leaf::Ways(here, MessageId(101), *rows.store).none());
-}
-
-TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline that an older one is to fill again") {
-  Rows rows;
-  rows.follow(bob, 1);
-  std::vector<Position> at;
-  for (uint64_t id = 100; id < 103; ++id) at.push_back(rows.deliver(1, id, false));
-  leaf::Timelines timelines(here);
-  timelines.limit(3, 1u << 20, Duration::of_s(3600));
-  const Now now{{1'000'000}, 0};
-  CHECK_FALSE(timelines.retract(bob, at[0]));  // not in memory
-  CHECK(timelines.open(bob, now, *rows.store).size() == 3);
-  CHECK(timelines.holds(bob, at[1]));
-  CHECK_FALSE(timelines.holds(bob, Position(1, 1)));
-
-  CHECK(timelines.retract(bob, at[1]));
-  CHECK_FALSE(timelines.retract(bob, at[1]));
-  REQUIRE(timelines.contains(bob));
-  CHECK(timelines.entries() == 2);
-  CHECK(timelines.open(bob, now, *rows.store).left().zero());
-
-  timelines.append(bob, {rows.deliver(1, 103, false), Rows::ref(103), false});
-  const Position fourth = rows.deliver(1, 104, false);
-  CHECK(timelines.append(bob, {fourth, Rows::ref(104), false}) < fourth);
-  CHECK(timelines.open(bob, now, *rows.store).left() == at[0]);
-  CHECK_FALSE(timelines.retract(bob, at[0]));  // it has left: nothing changes
-  REQUIRE(timelines.contains(bob));
-  CHECK(timelines.retract(bob, fourth));
-  CHECK_FALSE(timelines.contains(bob));
-  CHECK(timelines.entries() == 0);
 }
