@@ -10,7 +10,7 @@
 namespace canopy::store {
 namespace {
 
-constexpr size_t edit_bytes = 96;        // of one in RAM: a node of the map
+constexpr size_t edit_bytes = 32;  // of one in RAM
 constexpr size_t cached_chunks_max = 512;
 // A last chunk below this is filled up by the next checkpoint.
 constexpr size_t small_chunk_bytes = chunk_bytes_max / 2;
@@ -67,9 +67,7 @@ const DeliveryRows::Bucket* DeliveryRows::find_bucket(BucketId bucket) const {
 // Returns whether the row is still there.
 bool DeliveryRows::edit_row(const Edits& edits, PlacedRow& placed) {
   if (edits.empty()) return true;
-  const auto at = edits.find(placed.position);
-  if (at == edits.end()) return true;
-  const Edit& edit = at->second;
+  const Edit edit = edits.find(placed.position);
   if (edit.gone) return false;
   if (edit.relinked) placed.row.before = edit.before;
   if (edit.dead) {
@@ -199,11 +197,12 @@ DeliveryLog::Row& DeliveryRows::change_log(BucketId bucket, Bucket& b, size_t in
   return b.log.at(index);
 }
 
-DeliveryRows::Edit& DeliveryRows::change_edit(BucketId bucket, Bucket& b, Position position) {
-  const auto [at, added] = b.edits.try_emplace(position);
-  edit_undo_.push_back({bucket, position, added ? std::nullopt : std::optional(at->second)});
-  if (added) bytes_ += edit_bytes;
-  return at->second;
+void DeliveryRows::change_edit(BucketId bucket, Bucket& b, Position position, Edit edit) {
+  const Edit before = b.edits.find(position);
+  edit_undo_.push_back({bucket, position, before});
+  bytes_ += before.none() ? edit_bytes : 0;
+  b.edits.set(position, {edit.gone || before.gone, edit.dead || before.dead, edit.relinked || before.relinked,
+                         edit.relinked ? edit.before : before.before});
 }
 
 bool DeliveryRows::die(BucketId bucket, Position position, BodyRef ref) {
@@ -217,7 +216,7 @@ bool DeliveryRows::die(BucketId bucket, Position position, BodyRef ref) {
   const auto placed = in_chunk(bucket, position);
   if (!placed || placed->row.dead) return false;
   ASSERT(placed->row.ref == ref);
-  change_edit(bucket, b, position).dead = true;
+  change_edit(bucket, b, position, {.dead = true});
   return true;
 }
 
@@ -232,7 +231,7 @@ bool DeliveryRows::forget(BucketId bucket, Position position, BodyRef ref) {
   const auto placed = in_chunk(bucket, position);
   if (!placed) return false;
   ASSERT(placed->row.dead || placed->row.ref == ref);
-  change_edit(bucket, b, position).gone = true;
+  change_edit(bucket, b, position, {.gone = true});
   return !placed->row.dead;
 }
 
@@ -243,10 +242,7 @@ void DeliveryRows::relink(BucketId bucket, Position position, Position before) {
     change_log(bucket, b, *index).relink(before);
     return;
   }
-  if (!in_chunk(bucket, position)) return;
-  Edit& edit = change_edit(bucket, b, position);
-  edit.relinked = true;
-  edit.before = before;
+  if (in_chunk(bucket, position)) change_edit(bucket, b, position, {.relinked = true, .before = before});
 }
 
 void DeliveryRows::settle() {
@@ -266,13 +262,8 @@ void DeliveryRows::rollback() {
   }
   for (; !edit_undo_.empty(); edit_undo_.pop_back()) {
     const EditUndo& last = edit_undo_.back();
-    Edits& edits = buckets_[last.bucket.value()].edits;
-    if (last.before) {
-      edits[last.position] = *last.before;
-    } else {
-      edits.erase(last.position);
-      bytes_ -= edit_bytes;
-    }
+    buckets_[last.bucket.value()].edits.set(last.position, last.before);
+    bytes_ -= last.before.none() ? edit_bytes : 0;
   }
   for (const BucketId bucket : appended_) {
     Bucket& b = buckets_[bucket.value()];
@@ -307,22 +298,23 @@ Result<void> DeliveryRows::write(BucketId bucket) const {
   }
   const Position last = last_key.empty() ? Position(UINT64_MAX) : key_position(last_key);
 
-  for (auto edit = b->edits.begin(); edit != b->edits.end() && edit->first < last;) {
+  const std::vector<Position> edits = b->edits.positions();
+  for (auto edit = edits.begin(); edit != edits.end() && *edit < last;) {
     std::string key;
     std::vector<PlacedRow> edited;
-    backend_.scan_back(Space::tables, chunk_key(bucket, Position()), chunk_key(bucket, edit->first.next()),
+    backend_.scan_back(Space::tables, chunk_key(bucket, Position()), chunk_key(bucket, edit->next()),
                        [&](std::string_view found, std::string_view stored) {
                          key = found;
                          edited = unpack(found, stored);
                          return false;
                        });
-    ASSERT(!edited.empty() && edited.back().position >= edit->first);
+    ASSERT(!edited.empty() && edited.back().position >= *edit);
     ChunkPutter putter(backend_, bucket, key_position(key));
     for (PlacedRow& placed : edited)
       if (edit_row(b->edits, placed)) TRY(putter.add(placed.position, placed.row));
     if (putter.empty()) TRY(backend_.erase(Space::tables, key));
     TRY(putter.flush());
-    edit = b->edits.upper_bound(edited.back().position);
+    edit = std::upper_bound(edit, edits.end(), edited.back().position);
   }
   if (b->log.empty()) return {};
 

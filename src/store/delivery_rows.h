@@ -18,6 +18,7 @@
 #include "store/backend.h"
 #include "store/deliveries.h"
 #include "store/delivery_chunk.h"
+#include "store/delivery_edits.h"
 #include "store/delivery_log.h"
 
 namespace canopy::store {
@@ -55,11 +56,8 @@ class DeliveryRows {
   void clear(BucketId bucket);
 
  private:
-  struct Edit {
-    bool gone = false, dead = false, relinked = false;
-    Position before;
-  };
-  using Edits = std::map<Position, Edit>;
+  using Edits = DeliveryEdits;
+  using Edit = DeliveryEdits::Edit;
   struct Bucket {
     DeliveryLog log;
     Edits edits;
@@ -74,7 +72,7 @@ class DeliveryRows {
   struct EditUndo {
     BucketId bucket;
     Position position;
-    std::optional<Edit> before;
+    Edit before;
   };
   using Chunk = std::shared_ptr<const std::vector<PlacedRow>>;
   using ChunkId = std::pair<BucketId, Position>;
@@ -85,7 +83,7 @@ class DeliveryRows {
   Chunk chunk_of(BucketId bucket, Position position) const;
   std::optional<PlacedRow> in_chunk(BucketId bucket, Position position) const;
   DeliveryLog::Row& change_log(BucketId bucket, Bucket& b, size_t index);
-  Edit& change_edit(BucketId bucket, Bucket& b, Position position);
+  void change_edit(BucketId bucket, Bucket& b, Position position, Edit edit);
 
   Backend& backend_;
   std::vector<Bucket> buckets_;         // by id, as far as any was used
