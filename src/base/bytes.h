@@ -71,6 +71,8 @@ class Cursor {
     at_ += static_cast<size_t>(n);
     return bytes_.substr(at_ - static_cast<size_t>(n), static_cast<size_t>(n));
   }
+  // For a decoder that finds what cannot be.
+  void fail() { ok_ = false; }
   std::string_view rest() { return bytes_.substr(at_); }
   size_t left() const { return bytes_.size() - at_; }
   bool ok() const { return ok_; }

@@ -36,7 +36,8 @@ uint8_t flags_of(bool shared, bool with_body) {
 }
 
 // Returns false for a kind that this version does not know.
-bool take_write(Cursor& in, const std::string& bucket_prefix, Position upto, Writes& writes, std::vector<BodyChange>& bodies) {
+bool take_write(Cursor& in, const std::string& bucket_prefix, Position upto, RunRefs& refs, Writes& writes,
+                std::vector<BodyChange>& bodies) {
   const auto key = [&] { return bucket_prefix + std::string(in.string()); };
   const auto body = [&](bool there) { return there ? make_blob(std::string(in.string())) : nullptr; };
   const auto position = [&] { return Position(upto.packed() - in.varint()); };
@@ -58,13 +59,13 @@ bool take_write(Cursor& in, const std::string& bucket_prefix, Position upto, Wri
       return true;
     }
     case Write::Kind::ref: {
-      const BodyRef ref = take_ref(in);
+      const BodyRef ref = refs.take(in);
       writes.ref(ref, body(in.u8() != 0));
       bodies.push_back({ref, 1, writes.all().back().body});
       return true;
     }
     case Write::Kind::unref:
-      writes.unref(take_ref(in));
+      writes.unref(refs.take(in));
       bodies.push_back({writes.all().back().ref, -1, nullptr});
       return true;
     case Write::Kind::deliver: {
@@ -75,7 +76,7 @@ bool take_write(Cursor& in, const std::string& bucket_prefix, Position upto, Wri
       row.before = take_link(in, at);
       const uint8_t flags = in.u8();
       row.shared = flags & shared_flag;
-      row.ref = take_ref(in);
+      row.ref = refs.take(in);
       writes.deliver(at, row, body(flags & body_flag));
       bodies.push_back({row.ref, 1, writes.all().back().body});
       return true;
@@ -83,7 +84,7 @@ bool take_write(Cursor& in, const std::string& bucket_prefix, Position upto, Wri
     case Write::Kind::die:
     case Write::Kind::forget: {
       const Position at = position();
-      const BodyRef ref = in.u8() != 0 ? take_ref(in) : BodyRef();
+      const BodyRef ref = in.u8() != 0 ? refs.take(in) : BodyRef();
       if (ref != BodyRef()) bodies.push_back({ref, -1, nullptr});
       kind == Write::Kind::die ? writes.die(at, ref) : writes.forget(at, ref);
       return true;
@@ -131,11 +132,41 @@ Position RunPositions::decode(BucketId bucket, uint64_t coded) {
   return Position(last.position);
 }
 
+// ── bodies ──
+
+namespace {
+constexpr uint8_t ref_whole = 0, ref_again = 1;
+}
+
+void RunRefs::put(std::string& out, BodyRef ref) {
+  // Which slot a body takes is nobody's business but the writer's: the run says it.
+  const uint64_t hash = (ref.id.packed() ^ ref.hash) * 0x9e3779b97f4a7c15;
+  const auto at = static_cast<uint8_t>(hash >> 56);
+  Slot& slot = slots_[at];
+  const bool again = slot.run == run_ && slot.ref == ref;
+  put_u8(out, again ? ref_again : ref_whole);
+  put_u8(out, at);
+  if (!again) put_ref(out, ref);
+  slot = {ref, run_};
+}
+
+BodyRef RunRefs::take(Cursor& in) {
+  const bool again = in.u8() == ref_again;
+  Slot& slot = slots_[in.u8()];
+  if (!again) {
+    slot = {take_ref(in), run_};
+  } else if (slot.run != run_) {
+    in.fail();
+  }
+  return slot.ref;
+}
+
 // ── writing ──
 
 void RunWriter::clear() {
   run_.assign(run_head_bytes, '\0');
   positions_.clear();
+  refs_.clear();
 }
 
 void RunWriter::begin_record(BucketId bucket, Position upto, size_t writes) {
@@ -166,12 +197,12 @@ void RunWriter::add(const Write& write, bool with_body_or_took) {
       put_varint(run_, write.member);
       break;
     case Write::Kind::ref:
-      put_ref(run_, write.ref);
+      refs_.put(run_, write.ref);
       put_u8(run_, with_body_or_took ? 1 : 0);
       if (with_body_or_took) put_string(run_, *write.body);
       break;
     case Write::Kind::unref:
-      put_ref(run_, write.ref);
+      refs_.put(run_, write.ref);
       break;
     case Write::Kind::deliver:
       put_position();
@@ -179,14 +210,14 @@ void RunWriter::add(const Write& write, bool with_body_or_took) {
       put_varint(run_, write.row.no.packed());
       put_varint(run_, link_back(write.position, write.row.before));
       put_u8(run_, flags_of(write.row.shared, with_body_or_took));
-      put_ref(run_, write.ref);
+      refs_.put(run_, write.ref);
       if (with_body_or_took) put_string(run_, *write.body);
       break;
     case Write::Kind::die:
     case Write::Kind::forget:
       put_position();
       put_u8(run_, with_body_or_took ? 1 : 0);
-      if (with_body_or_took) put_ref(run_, write.ref);
+      if (with_body_or_took) refs_.put(run_, write.ref);
       break;
     case Write::Kind::relink:
       put_position();
@@ -198,7 +229,7 @@ void RunWriter::add(const Write& write, bool with_body_or_took) {
 void RunWriter::add(const DeliveryBatch& batch, bool with_body) {
   put_varint(run_, batch_mark);
   put_varint(run_, batch.no.packed());
-  put_ref(run_, batch.ref);
+  refs_.put(run_, batch.ref);
   put_u8(run_, flags_of(batch.shared, with_body));
   if (with_body) put_string(run_, *batch.body);
   put_varint(run_, batch.to.size());
@@ -254,6 +285,7 @@ Result<void> RunReader::finish(Visitor& visitor) {
     return damaged(first_, "begins a run whose checksum does not match");
   in = Cursor(std::string_view(run_).substr(run_head_bytes));
   positions_.clear();
+  refs_.clear();
   while (in.ok() && in.left() > 0) {
     const uint64_t mark = in.varint();
     if (mark > batch_mark) return damaged(first_, "begins a run with a record of no bucket");
@@ -269,7 +301,7 @@ Result<void> RunReader::take_record(Cursor& in, BucketId bucket, Visitor& visito
   Writes writes;
   std::vector<BodyChange> bodies;
   for (uint64_t left = in.varint(); in.ok() && left > 0; --left)
-    if (!take_write(in, prefix, upto, writes, bodies)) return damaged(first_, "begins a run with a write of an unknown kind");
+    if (!take_write(in, prefix, upto, refs_, writes, bodies)) return damaged(first_, "begins a run with a write of an unknown kind");
   if (!in.ok()) return damaged(first_, "begins a run with a cut record");
   return visitor.on_record(bucket, upto, writes, bodies);
 }
@@ -277,7 +309,7 @@ Result<void> RunReader::take_record(Cursor& in, BucketId bucket, Visitor& visito
 Result<void> RunReader::take_batch(Cursor& in, Visitor& visitor) {
   DeliveryBatch batch;
   batch.no = StreamNo(in.varint());
-  batch.ref = take_ref(in);
+  batch.ref = refs_.take(in);
   const uint8_t flags = in.u8();
   batch.shared = flags & shared_flag;
   if (flags & body_flag) batch.body = make_blob(std::string(in.string()));

@@ -2,6 +2,7 @@
 // grammar), cut into values of one fixed size. Pure; the store puts and gets the values.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,24 @@ class RunPositions {
   uint64_t run_ = 1;
 };
 
+// The bodies that a run named last, so that naming one again takes two bytes: a message is delivered in many
+// buckets, and retention forgets it in as many.
+class RunRefs {
+ public:
+  void clear() { ++run_; }
+  void put(std::string& out, BodyRef ref);
+  // Sets `in` to not ok when nothing was named there.
+  BodyRef take(Cursor& in);
+
+ private:
+  struct Slot {
+    BodyRef ref;
+    uint64_t run = 0;
+  };
+  std::array<Slot, 256> slots_;
+  uint64_t run_ = 1;
+};
+
 // How many references a body got (or lost) by a record, and its bytes when they travelled with it.
 struct BodyChange {
   BodyRef ref;
@@ -65,6 +84,7 @@ class RunWriter {
   std::string run_;
   Position upto_;  // of the open record
   RunPositions positions_;
+  RunRefs refs_;
 };
 
 // Collects one run from its values and checks it.
@@ -94,6 +114,7 @@ class RunReader {
   size_t wanted_ = 0;
   std::string run_;
   RunPositions positions_;
+  RunRefs refs_;
 };
 
 }  // namespace canopy::store
