@@ -52,7 +52,12 @@ class DeliveryLog {
   std::optional<size_t> find(Position position) const;
   // Returns the leaf's last row, gone or not, or null. Valid until the next change.
   const Row* last_of(LeafNo leaf) const;
-  bool is_last(size_t index) const { return last_[rows_[index].leaf().value()] == index + 1; }
+  // Shows the last row of each leaf that has one, by ascending leaf.
+  template <class Show>
+  void last_rows(const Show& show) const {
+    for (const uint32_t last : last_)
+      if (last > 0) show(rows_[last - 1]);
+  }
 
   // REQUIRES: the position is above all others.
   void append(Position position, const DeliveryRow& row);

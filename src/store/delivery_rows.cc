@@ -327,13 +327,10 @@ Result<void> DeliveryRows::write(BucketId bucket) const {
   return putter.flush();
 }
 
-std::vector<std::pair<LeafNo, LeafTail>> DeliveryRows::tails(BucketId bucket) const {
-  std::vector<std::pair<LeafNo, LeafTail>> tails;
-  const Bucket* b = find_bucket(bucket);
-  if (!b) return tails;
-  for (size_t i = 0; i < b->log.size(); ++i)
-    if (b->log.is_last(i)) tails.push_back({b->log[i].leaf(), {b->log[i].no(), b->log[i].position()}});
-  std::sort(tails.begin(), tails.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+std::vector<TailChange> DeliveryRows::tails(BucketId bucket) const {
+  std::vector<TailChange> tails;
+  if (const Bucket* b = find_bucket(bucket))
+    b->log.last_rows([&](const DeliveryLog::Row& row) { tails.push_back({row.leaf(), {row.no(), row.position()}}); });
   return tails;
 }
 

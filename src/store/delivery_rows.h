@@ -20,6 +20,7 @@
 #include "store/delivery_chunk.h"
 #include "store/delivery_edits.h"
 #include "store/delivery_log.h"
+#include "store/leaf_tails.h"
 
 namespace canopy::store {
 
@@ -51,7 +52,7 @@ class DeliveryRows {
   // Writes a bucket's edits and log into the open transaction. Changes nothing in RAM.
   Result<void> write(BucketId bucket) const;
   // Where the leaves stand that were delivered to since the last checkpoint, by ascending leaf.
-  std::vector<std::pair<LeafNo, LeafTail>> tails(BucketId bucket) const;
+  std::vector<TailChange> tails(BucketId bucket) const;
   // The bucket's rows are in the tables. REQUIRES: settled.
   void clear(BucketId bucket);
 

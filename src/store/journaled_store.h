@@ -13,6 +13,7 @@
 #include "store/bodies.h"
 #include "store/delivery_rows.h"
 #include "store/journal.h"
+#include "store/leaf_tails.h"
 #include "store/overlay.h"
 #include "store/store.h"
 
@@ -89,7 +90,7 @@ class JournaledStore final : public Store {
   Result<void> write_run(std::string_view run);
   Result<void> write_slice(Slice& slice, size_t bytes, size_t trim, uint64_t end);
   Result<void> write_bucket(BucketId bucket);
-  Result<void> write_tails(BucketId bucket);
+  std::vector<TailChange> changed_tails(BucketId bucket) const;
   Result<void> write_state(const Slice& slice);
   void need_journal(BucketId bucket, uint64_t first);
   void release_journal(BucketId bucket);

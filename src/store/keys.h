@@ -21,9 +21,10 @@ enum class Table : char {
   edge = 'f',          // follower, leaf → since: whom an entity follows
   leaf_no = 'R',       // reflector's name → leaf
   leaf = 'L',          // leaf → LeafRecord
-  applied = 'a',       // leaf → last stream number applied, position of its newest delivery
+  applied = 'a',       // leaf → LeafTail, as it was written by hand (reader.h: leaf_tail)
   followers = 'l',     // leaf, first member → packed sorted set of entity numbers
   delivery = 'd',      // first position → a chunk of deliveries (the store's own: deliveries.h)
+  tails = 'D',         // leaf / 64 → where these leaves stand by what was delivered (the store's own: leaf_tails.h)
   retired = 'g',       // leaf → its newest delivery: they are to be erased. leaf, follower → nothing: what his follow brought
   root = 'r',          // entity → RootRecord
   tree = 't',          // entity → the buckets that have leaves, packed

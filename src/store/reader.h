@@ -35,7 +35,8 @@ class Reader {
   // returns false. `visit` must not write to the store.
   virtual void deliveries(BucketId bucket, Position from, Position to, const VisitDelivery& visit) const = 0;
   virtual void deliveries_back(BucketId bucket, Position from, Position to, const VisitDelivery& visit) const = 0;
-  // Returns where a leaf stands: the row under `applied`, or what was delivered since, whichever is further.
+  // Returns where a leaf stands: its row under `applied`, or what was delivered, whichever is further; zero when
+  // that row was erased.
   virtual LeafTail leaf_tail(BucketId bucket, LeafNo leaf) const = 0;
 
   // Returns the highest position that `bucket` has written; zero before the first.

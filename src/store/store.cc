@@ -17,6 +17,10 @@ BucketId bucket_of_key(std::string_view key) {
   return BucketId(Cursor(key).be16());
 }
 
+bool store_owned(std::string_view key) {
+  return key[2] == static_cast<char>(Table::delivery) || key[2] == static_cast<char>(Table::tails);
+}
+
 }  // namespace
 
 // ── reads ──
@@ -76,7 +80,10 @@ LeafTail JournaledStore::leaf_tail(BucketId bucket, LeafNo leaf) const {
   const Overlay::Entry* entry = overlay_.find(bucket, key);
   if (entry && !entry->value) return {};  // a leaf that ended
   const std::optional<std::string> row = entry ? entry->value : get(key);
-  return further(row ? decode_tail(*row) : LeafTail(), deliveries_.tail(bucket, leaf));
+  const LeafTail by_hand = row ? decode_tail(*row) : LeafTail();
+  const LeafTail logged = deliveries_.tail(bucket, leaf);
+  // What is in the log is above all that the tables know.
+  return further(by_hand, logged.newest.zero() ? stored_tail(backend_, bucket, leaf) : logged);
 }
 
 Position JournaledStore::position(BucketId bucket) const {
@@ -148,7 +155,7 @@ bool JournaledStore::change(BucketId bucket, Position before, const Write& write
     case Write::Kind::erase:
     case Write::Kind::insert:
     case Write::Kind::remove:
-      ASSERT(bucket_of_key(write.key) == bucket && write.key[2] != static_cast<char>(Table::delivery));
+      ASSERT(bucket_of_key(write.key) == bucket && !store_owned(write.key));
       change_key(bucket, write);
       return false;
   }
@@ -337,24 +344,27 @@ Result<void> JournaledStore::write_bucket(BucketId bucket) {
     }
   }
   TRY(deliveries_.write(bucket));
-  TRY(write_tails(bucket));
+  TRY(write_tails(backend_, bucket, changed_tails(bucket)));
   std::string position;
   put_be64(position, bucket_at(bucket).position.packed());
   return backend_.put(Space::tables, checkpoint_key(bucket), seal(checkpoint_key(bucket), position));
 }
 
-// After the overlay: what was written by hand meanwhile counts when it is further, and a leaf that ended
-// stays away.
-Result<void> JournaledStore::write_tails(BucketId bucket) {
-  for (const auto& [leaf, delivered] : deliveries_.tails(bucket)) {
-    const std::string key = KeyBuilder(bucket, Table::applied).add(leaf);
-    const Overlay::Entry* entry = overlay_.find(bucket, key);
-    if (entry && !entry->value) continue;
-    const auto stored = backend_.get(Space::tables, key);
-    const LeafTail before = stored ? decode_tail(unseal_or_end(key, *stored)) : LeafTail();
-    TRY(backend_.put(Space::tables, key, seal(key, encode_tail(further(before, delivered)))));
-  }
-  return {};
+// Returns where the leaves stand that were delivered to since the last checkpoint, and zero for those that
+// ended: what was erased by hand must not come back.
+std::vector<TailChange> JournaledStore::changed_tails(BucketId bucket) const {
+  std::vector<TailChange> changes = deliveries_.tails(bucket);
+  const std::string from = KeyBuilder(bucket, Table::applied);
+  const std::string to = after_prefix(from);
+  std::vector<TailChange> ended;
+  for (Overlay::Walk over(overlay_, from, to, true); !over.done(); over.next())
+    if (!over.entry().value) ended.push_back({LeafNo(Cursor(over.key().substr(from.size())).be32()), {}});
+  if (ended.empty()) return changes;
+  const auto by_leaf = [](const TailChange& a, const TailChange& b) { return a.leaf < b.leaf; };
+  std::vector<TailChange> all;
+  // Of a leaf in both, the first stays: that it ended.
+  std::set_union(ended.begin(), ended.end(), changes.begin(), changes.end(), std::back_inserter(all), by_leaf);
+  return all;
 }
 
 Result<void> JournaledStore::write_state(const Slice& slice) {

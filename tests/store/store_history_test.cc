@@ -36,7 +36,8 @@ std::string body_of(BodyRef ref) { return std::string(ref.id.packed() * 300, sta
 
 // Rows that a checkpoint makes or changes by itself: read by other ways.
 bool deliveries_own(std::string_view key) {
-  return key[2] == static_cast<char>(Table::applied) || key[2] == static_cast<char>(Table::delivery);
+  return key[2] == static_cast<char>(Table::applied) || key[2] == static_cast<char>(Table::delivery) ||
+         key[2] == static_cast<char>(Table::tails);
 }
 
 template <class Host>
