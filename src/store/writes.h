@@ -22,7 +22,7 @@ struct Write {
     ref = 5,      // one more pointer at a body; `body` are its bytes, null when the shard has it already
     unref = 6,    // one less; the last one takes the bytes away
     deliver = 7,  // a delivery's row at `position`, which is above all others; its body has a pointer more.
-                  // The leaf's tail (applied, newest) follows by itself
+                  // The leaf's tail (applied, newest) follows by itself: a leaf's numbers ascend
     die = 8,      // the row at `position` is dead: its link is left, its body has a pointer less (none when it was)
     forget = 9,   // the row at `position` goes, and its link; REQUIRES: nothing leads over it any more
     relink = 10,  // … gets another `row.before`
