@@ -36,6 +36,16 @@ inline void put_varint(std::string& out, uint64_t v) {
   }
   out.push_back(static_cast<char>(v));
 }
+// Writes behind a place where there is room for 10 bytes; returns what is behind it. For what is packed by the
+// million: a string checks its room for each byte.
+inline char* write_varint(char* out, uint64_t v) {
+  while (v >= 0x80) {
+    *out++ = static_cast<char>(v | 0x80);
+    v >>= 7;
+  }
+  *out++ = static_cast<char>(v);
+  return out;
+}
 inline void put_string(std::string& out, std::string_view s) {
   put_varint(out, s.size());
   out.append(s);

@@ -22,22 +22,26 @@ void ChunkWriter::begin(Position key) {
   key_ = key;
   last_position_ = key.packed();
   last_id_ = 0;
-  value_.assign(1, chunk_version);
+  value_[0] = chunk_version;
+  size_ = 1;
 }
 
 bool ChunkWriter::add(Position position, const DeliveryRow& row) {
-  if (value_.size() + row_bytes_max + checksum_bytes > chunk_bytes_max) return false;
+  if (size_ + row_bytes_max + checksum_bytes > chunk_bytes_max) return false;
   ASSERT(position.packed() >= last_position_ && row.before < position);
   const uint64_t flags = (row.shared ? shared_bit : 0) | (row.dead ? dead_bit : 0);
-  put_varint(value_, (position.packed() - last_position_) << head_bits | flags);
-  put_varint(value_, row.leaf.value());
-  put_varint(value_, row.no.packed());
-  put_varint(value_, row.before.zero() ? 0 : position.packed() - row.before.packed());
+  char* out = value_.data() + size_;
+  out = write_varint(out, (position.packed() - last_position_) << head_bits | flags);
+  out = write_varint(out, row.leaf.value());
+  out = write_varint(out, row.no.packed());
+  out = write_varint(out, row.before.zero() ? 0 : position.packed() - row.before.packed());
   last_position_ = position.packed();
-  if (row.dead) return true;
-  put_varint(value_, zigzag(row.ref.id.packed() - last_id_));
-  put_be32(value_, row.ref.hash);
-  last_id_ = row.ref.id.packed();
+  if (!row.dead) {
+    out = write_varint(out, zigzag(row.ref.id.packed() - last_id_));
+    for (int shift = 24; shift >= 0; shift -= 8) *out++ = static_cast<char>(row.ref.hash >> shift);
+    last_id_ = row.ref.id.packed();
+  }
+  size_ = static_cast<size_t>(out - value_.data());
   return true;
 }
 

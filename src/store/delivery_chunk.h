@@ -2,7 +2,7 @@
 // The bytes are on disk: never to change (README.md has the grammar).
 #pragma once
 
-#include <string>
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -30,14 +30,16 @@ class ChunkWriter {
   // REQUIRES: ascending positions, not below the key's; row.before is below the position.
   bool add(Position position, const DeliveryRow& row);
   Position key() const { return key_; }
-  bool empty() const { return value_.size() == 1; }
-  const std::string& value() const { return value_; }
+  bool empty() const { return size_ == 1; }
+  // Valid until the next change.
+  std::string_view value() const { return {value_.data(), size_}; }
 
  private:
   Position key_;
   uint64_t last_position_ = 0;
   uint64_t last_id_ = 0;
-  std::string value_;
+  size_t size_ = 0;
+  std::array<char, chunk_bytes_max> value_;
 };
 
 // Appends the rows of a chunk. Returns false when it is damaged, or of a newer version.

@@ -28,6 +28,7 @@ size_t DeliveryLog::lower_bound(Position position) const {
 }
 
 std::optional<size_t> DeliveryLog::find(Position position) const {
+  if (rows_.empty() || position < rows_[0].position()) return std::nullopt;
   const size_t index = lower_bound(position);
   if (index == rows_.size() || rows_[index].position() != position || rows_[index].gone()) return std::nullopt;
   return index;

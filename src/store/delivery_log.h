@@ -79,6 +79,7 @@ inline DeliveryLog::Row::Row(Position position, const DeliveryRow& row)
 
 inline void DeliveryLog::prefetch(LeafNo leaf) const {
   if (leaf.value() < last_.size()) __builtin_prefetch(&last_[leaf.value()], 1);
+  __builtin_prefetch(rows_.data() + rows_.size(), 1);
 }
 
 }  // namespace canopy::store

@@ -100,13 +100,15 @@ DeliveryRows::Chunk DeliveryRows::chunk_of(BucketId bucket, Position position) c
 }
 
 std::optional<PlacedRow> DeliveryRows::in_chunk(BucketId bucket, Position position) const {
-  const Chunk chunk = chunk_of(bucket, position);
-  if (!chunk) return std::nullopt;
+  const Bucket* b = find_bucket(bucket);
+  const bool again = b && b->seen && b->seen->front().position <= position && position <= b->seen->back().position;
+  const Chunk chunk = again ? b->seen : chunk_of(bucket, position);
+  if (!chunk || chunk->empty()) return std::nullopt;
+  if (b) b->seen = chunk;
   const auto at = std::lower_bound(chunk->begin(), chunk->end(), position,
                                    [](const PlacedRow& row, Position p) { return row.position < p; });
   if (at == chunk->end() || at->position != position) return std::nullopt;
   PlacedRow placed = *at;
-  const Bucket* b = find_bucket(bucket);
   if (b && !edit_row(b->edits, placed)) return std::nullopt;
   return placed;
 }
@@ -341,6 +343,7 @@ void DeliveryRows::clear(BucketId bucket) {
   b.log.clear();
   b.edits.clear();
   b.settled = 0;
+  b.seen = nullptr;
   const auto from = cache_.lower_bound({bucket, Position()});
   auto to = from;
   while (to != cache_.end() && to->first.first == bucket) ++to;

@@ -59,10 +59,12 @@ class DeliveryRows {
  private:
   using Edits = DeliveryEdits;
   using Edit = DeliveryEdits::Edit;
+  using Chunk = std::shared_ptr<const std::vector<PlacedRow>>;
   struct Bucket {
     DeliveryLog log;
     Edits edits;
     size_t settled = 0;  // rows of the log at the last commit
+    mutable Chunk seen;  // that was looked into last: retention goes row by row
   };
   // Of what stood before the batch; rows that the batch itself appended go as a whole.
   struct LogUndo {
@@ -75,7 +77,6 @@ class DeliveryRows {
     Position position;
     Edit before;
   };
-  using Chunk = std::shared_ptr<const std::vector<PlacedRow>>;
   using ChunkId = std::pair<BucketId, Position>;
 
   Bucket& bucket_at(BucketId bucket);

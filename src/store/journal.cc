@@ -234,13 +234,18 @@ void RunWriter::add(const DeliveryBatch& batch, bool with_body) {
   if (with_body) put_string(run_, *batch.body);
   put_varint(run_, batch.to.size());
   int64_t last_bucket = 0;
+  constexpr size_t to_bytes_max = 4 * 10;
+  const size_t before = run_.size();
+  run_.resize(before + batch.to.size() * to_bytes_max);
+  char* out = run_.data() + before;
   for (const DeliveryBatch::To& to : batch.to) {
-    put_varint(run_, zigzag(to.bucket.value() - last_bucket));
+    out = write_varint(out, zigzag(to.bucket.value() - last_bucket));
     last_bucket = to.bucket.value();
-    put_varint(run_, to.leaf.value());
-    put_varint(run_, positions_.encode(to.bucket, to.position));
-    put_varint(run_, link_back(to.position, to.before));
+    out = write_varint(out, to.leaf.value());
+    out = write_varint(out, positions_.encode(to.bucket, to.position));
+    out = write_varint(out, link_back(to.position, to.before));
   }
+  run_.resize(static_cast<size_t>(out - run_.data()));
 }
 
 std::string_view RunWriter::finish(uint64_t sequence) {

@@ -20,7 +20,7 @@ struct StoreOptions {
   size_t overlay_bytes_max = 64u << 20;    // above it every batch brings a checkpoint slice
   size_t journal_bytes_max = 256u << 20;   // likewise: rewriting one key grows only the journal
   size_t slice_bytes = 1u << 20;           // of overlay that one slice moves, at least one bucket's
-  size_t bodies_bytes_max = 4u << 20;      // the bodies' part of it; a slice moves all of them above it
+  size_t bodies_bytes_max = 2u << 20;      // the bodies' part of it; a slice moves all of them above it
   size_t trim_values_max = 4096;           // journal values that one transaction erases
 };
 

@@ -384,7 +384,7 @@ TEST_CASE("delivery chunk: rows read back as they were written, up to the bound"
     CHECK((in == out));
     for (size_t cut = 0; cut < writer.value().size(); ++cut) {
       out.clear();
-      if (decode_chunk(writer.key(), std::string_view(writer.value()).substr(0, cut), out)) CHECK(out.size() < in.size());
+      if (decode_chunk(writer.key(), writer.value().substr(0, cut), out)) CHECK(out.size() < in.size());
     }
   }
   std::vector<PlacedRow> out;
