@@ -491,26 +491,25 @@ void Bucket::tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, 
   }
 }
 
-bool Bucket::deliver_plain(const leaf::ReflectorName& reflector, const wire::StreamItem& item, const store::Reader& reader,
-                           store::DeliveryBatch::To& to) {
-  if (item.kind != wire::StreamItem::Kind::message || item.shared || !home_tails_.empty()) return false;
-  leaf::Leaf* const leaf = leaves_.find_in_ram(reflector);
-  if (!leaf || !leaf->welcomed || item.no != leaf->applied.next() || !leaf->parked.empty() || leaf->audit || !leaf->forwards.empty())
-    return false;
+bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const store::Reader& reader,
+                           store::DeliveryBatch::To& to, TimelineWrite& write) {
+  if (item.no != leaf.applied.next() || item.kind != wire::StreamItem::Kind::message || item.shared || !home_tails_.empty()) return false;
+  if (!leaf.plain && !(leaf.plain = leaf.quiet())) return false;
   // What a step would do besides: drop what is dead, move the horizon, write the counter of deliveries.
   if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1, position_.next()) ||
       record_.deliveries + 1 >= saved_record_.deliveries + deliveries_per_save)
     return false;
-  to = {id_, leaf->no, take_position(), leaf->newest};
-  leaf->applied = item.no;
-  leaf->known = std::max(leaf->known, item.no);
-  leaf->newest = to.position;
+  to = {id_, leaf.no, take_position(), leaf.newest};
+  leaf.applied = item.no;
+  leaf.known = std::max(leaf.known, item.no);
+  leaf.newest = to.position;
   ++record_.deliveries;
   ++counters_.deliveries;
   ++counters_.deliveries_plain;
   if (timelines_.empty()) return true;
-  leaves_.followers(*leaf, reader, [&](const uint32_t* followers, size_t n) {
-    counters_.timeline_writes += timelines_.append_all(followers, n, to.position);
+  leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
+    if (leaf.followers_in_ram == leaf::Leaf::InRam::yes) write = {this, &timelines_, followers, n, to.position, 0};
+    else write.written += this->write({this, &timelines_, followers, n, to.position, 0});
   });
   return true;
 }

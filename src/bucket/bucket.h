@@ -52,6 +52,23 @@ struct BucketOptions {
   Duration active_window = Duration::of_s(24 * 3600);
 };
 
+class Bucket;
+
+// A leaf in memory: valid as long as the bucket's leaves_epoch() is the same.
+struct LeafHandle {
+  leaf::Leaf* leaf = nullptr;
+  uint32_t epoch = 0;
+};
+// A plain delivery's part that is still to be done: `n` of these followers may have their timelines in memory.
+struct TimelineWrite {
+  Bucket* bucket = nullptr;
+  const leaf::Timelines* timelines = nullptr;
+  const uint32_t* followers = nullptr;
+  size_t n = 0;
+  Position at;
+  size_t written = 0;   // done already
+};
+
 class Bucket {
  public:
   // REQUIRES: `map` has the bucket and `self` is its primary.
@@ -69,8 +86,17 @@ class Bucket {
   // The plain case of a StreamIn, without a step: the next message of a leaf in memory, with nothing about it
   // that a step would have to look at. Returns false and changes nothing when it is not that. Else `to` is
   // the leaf's part of a batch that the store must have before anything else reads.
-  bool deliver_plain(const leaf::ReflectorName& reflector, const wire::StreamItem& item, const store::Reader& reader,
-                     store::DeliveryBatch::To& to);
+  bool deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const store::Reader& reader, store::DeliveryBatch::To& to,
+                     TimelineWrite& write);
+  // What deliver_plain() left to be written to timelines, before anything else happens here. Returns how many there were.
+  size_t write(const TimelineWrite& write) {
+    const size_t written = timelines_.append_all(write.followers, write.n, write.at);
+    counters_.timeline_writes += written;
+    return written;
+  }
+  // Of a leaf in memory; null without it.
+  LeafHandle leaf_handle(const leaf::ReflectorName& reflector) const { return {leaves_.find_in_ram(reflector), leaves_.epoch()}; }
+  uint32_t leaves_epoch() const { return leaves_.epoch(); }
 
   // When a Tick is due; an Instant not after `now` means at once, before any other event.
   Instant next_deadline() const;

@@ -40,22 +40,28 @@ std::string encode_position(Position position) {
 
 void Leaves::reset() {
   leaves_.clear();
+  ++epoch_;
   fetches_.clear();
   parked_ = parked_bytes_ = followers_bytes_ = 0;
 }
 
 Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
-  if (const auto it = leaves_.find(reflector); it != leaves_.end()) return it->second.get();
+  if (const auto it = leaves_.find(reflector); it != leaves_.end()) {
+    it->second->plain = false;  // whoever asks may change that
+    return it->second.get();
+  }
   const auto number = reader.get(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   if (!number) return nullptr;
 
   // A quiet leaf can be read again any time; a walk in an unordered map is fine, nobody sees its order.
-  if (leaves_.size() >= leaves_cached_max)
+  if (leaves_.size() >= leaves_cached_max) {
+    ++epoch_;
     std::erase_if(leaves_, [this](const auto& e) {
       const bool quiet = e.second->parked.empty() && e.second->fetch_again == Instant::never();
       if (quiet) followers_changed(*e.second);
       return quiet;
     });
+  }
 
   auto leaf = std::make_unique<Leaf>();
   leaf->no = LeafNo(Cursor(*number).be32());
@@ -114,10 +120,12 @@ void Leaves::retire(std::string_view reflector, store::Writes& writes) {
   }
   writes.put(KeyBuilder(bucket_, Table::retired).add(leaf.no), encode_position(leaf.newest));
   leaves_.erase(it);
+  ++epoch_;
 }
 
 Leaf* Leaves::rename(std::string_view alias, std::string_view entity, Position generation, store::Writes& writes) {
   auto node = leaves_.extract(std::string(alias));
+  ++epoch_;
   ASSERT(!node.empty() && !node.mapped()->welcomed);
   Leaf& leaf = *node.mapped();
   schedule(leaf, Instant::never());
@@ -396,6 +404,7 @@ void Leaves::check() const {
     followers += leaf->followers.capacity() * sizeof leaf->followers[0];
     ASSERT(leaf->followers.empty() || leaf->followers_in_ram == Leaf::InRam::yes);
     ASSERT(leaf->reflector == name);
+    ASSERT(!leaf->plain || leaf->quiet());
     ASSERT(leaf->parked.size() <= limits::park_max);
     if (leaf->welcomed && !leaf->parked.empty()) ASSERT(leaf->parked.begin()->first > leaf->applied);
     parked += leaf->parked.size();

@@ -30,19 +30,22 @@ struct ForwardEdge {
 };
 
 struct Leaf {
-  LeafNo no;
-  std::string reflector;
-  bool welcomed = false;          // before: every follower is pending, everything is parked
-  Position generation;            // the position of the join
+  // What a plain delivery touches stands first, in one line of memory.
   StreamNo applied;               // the last number applied
   Position newest;                // of its deliveries; zero: it has none
+  StreamNo known;                 // the root's last number as far as heard of. In RAM only
+  std::vector<uint32_t> followers;  // ascending; kept by Leaves::followers_*(). In RAM only
+  LeafNo no;
+  enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
+  bool welcomed = false;          // before: every follower is pending, everything is parked
+  bool plain = false;             // was found to be quiet(), and nobody but plain deliveries had it since
+
+  std::string reflector;
+  Position generation;            // the position of the join
   // In RAM only, beside the rows that they come from.
   std::vector<ForwardEdge> forwards;
-  std::vector<uint32_t> followers;  // ascending; kept by Leaves::followers_*()
-  enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
   // In RAM only.
   std::map<StreamNo, wire::StreamItem> parked;  // early numbers, at most limits::park_max
-  StreamNo known;                 // the root's last number as far as heard of
   Instant fetch_again = Instant::never();       // when the open fetch is repeated; never: none is open
   uint32_t fetch_tries = 0;
   // The root no longer has what is below `until`: are the messages held still alive? Then it goes on there.
@@ -57,6 +60,9 @@ struct Leaf {
   // Where the last delivery was found by its number: the next one is mostly beside it.
   StreamNo found_no;
   Position found_at;
+
+  // What comes next is applied without more ado.
+  bool quiet() const { return welcomed && parked.empty() && !audit && forwards.empty(); }
 };
 
 // What one stream item became.
@@ -116,11 +122,12 @@ class Leaves {
 
   // Returns the leaf of that reflector, or null. Valid until the next find or create of another.
   Leaf* find(std::string_view reflector, const store::Reader& reader);
-  // … as far as it is in RAM.
+  // … as far as it is in RAM, for plain deliveries. Valid as long as epoch() is the same.
   Leaf* find_in_ram(const ReflectorName& reflector) const {
     const auto it = leaves_.find(reflector);
     return it == leaves_.end() ? nullptr : it->second.get();
   }
+  uint32_t epoch() const { return epoch_; }
   // A leaf without a welcome. REQUIRES: there is none of that reflector.
   Leaf* create(std::string_view reflector, LeafNo no, Position generation, store::Writes& writes);
   // Its last follower has gone: forgotten at once; its deliveries are erased in slices (erase_retired).
@@ -188,6 +195,7 @@ class Leaves {
   BucketId bucket_;
   // By reflector; a cache of the store but for the parked items and fetches of each.
   std::unordered_map<std::string, std::unique_ptr<Leaf>, ReflectorHash, ReflectorEqual> leaves_;
+  uint32_t epoch_ = 0;            // counts when leaves left it
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
   size_t parked_ = 0, parked_bytes_ = 0;
   size_t followers_bytes_ = 0, followers_bytes_max_ = 16u << 20;  // of the followers in RAM

@@ -4,11 +4,14 @@
 #include <deque>
 #include <iterator>
 #include <set>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "shard/plain.h"
 
 namespace canopy::shard {
 namespace {
@@ -86,8 +89,12 @@ struct Shard::Impl {
     bool ask = true;
   };
   std::vector<Slot> slots;
+  BucketTable table;
   std::deque<In> inbox;
-  // Deliveries that go on in a later cycle, by ticket: the leaves that did not take theirs so far.
+  // Stream letters that were cut, for later cycles, and those of the same streams behind them; by ticket:
+  // their leaves that did not take theirs so far.
+  std::deque<Deliver> lane;
+  std::unordered_map<std::string, size_t> in_lane;   // letters by reflector
   std::map<uint64_t, std::vector<BucketId>> unfinished;
   Instant report_at;
   bool space_low = false;
@@ -100,10 +107,9 @@ struct Shard::Impl {
   BucketSet stepped;
   size_t batch_bytes = 0;
   uint64_t timeline_writes = 0;          // by deliveries
-  store::DeliveryBatch batch;            // of one stream letter: kept for its memory
-  std::vector<BucketId> others;          // its leaves that need a step: the same
+  PlainDeliveries plain_deliveries;
 
-  bucket::Bucket* find(BucketId id) { return id.value() < slots.size() ? slots[id.value()].bucket : nullptr; }
+  bucket::Bucket* find(BucketId id) const { return id.value() < table.size() ? table[id.value()] : nullptr; }
 
   // Returns when the bucket of a slot wants a Tick; never() without one.
   static Instant due(Slot& slot) {
@@ -170,67 +176,60 @@ struct Shard::Impl {
     const BucketId id = wire::packet_to(arrive.packet);
     if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(arrive), now);
   }
-  // A stream letter: the leaves for which it is the plain case get it in one batch, then the others a step
-  // each. One with very many followers is cut short, and goes on in a later cycle, behind what waits.
+  // A stream letter goes on where it was cut; those of the same stream wait behind it.
   void on(Deliver& deliver, Now now) {
+    if (!in_lane.contains(deliver.reflector) && deliver_some(deliver, now)) return;
+    ++in_lane[deliver.reflector];
+    lane.push_back(std::move(deliver));
+  }
+  void work_lane(Now now) {
+    while (!lane.empty() && timeline_writes < options.cycle_timelines_max && deliver_some(lane.front(), now)) {
+      const auto at = in_lane.find(lane.front().reflector);
+      if (--at->second == 0) in_lane.erase(at);
+      lane.pop_front();
+    }
+  }
+
+  // The leaves for which it is the plain case get it in one batch, then the others a step each. Returns false
+  // when so many followers' timelines were written to that the rest is for later cycles.
+  bool deliver_some(Deliver& deliver, Now now) {
     Attempt attempt{deliver.ticket, {}, {}, true};
     if (const auto before = unfinished.extract(deliver.ticket)) attempt.before = std::move(before.mapped());
     std::vector<BucketId> not_taken = attempt.before, rest;
-    const auto full = [&] { return timeline_writes >= options.cycle_timelines_max; };
+    const auto left = [&] { return options.cycle_timelines_max - std::min(timeline_writes, options.cycle_timelines_max); };
 
-    const leaf::ReflectorName reflector(deliver.reflector);
-    batch.to.clear();
-    others.clear();
-    for (size_t n = 0; n < deliver.leaves.size(); ++n) {
-      const BucketId id = deliver.leaves[n];
-      if (full()) {
-        rest.assign(deliver.leaves.begin() + static_cast<ptrdiff_t>(n), deliver.leaves.end());
-        break;
-      }
+    const auto& plain = plain_deliveries.deliver(deliver.reflector, deliver.item, deliver.leaves, left(), table, store);
+    for (const BucketId id : plain.delivered) {
+      touched.insert(id);
+      stepped.insert(id);
+    }
+    attempt.tried = plain.delivered;
+    timeline_writes += plain.timeline_writes;
+    if (!plain.delivered.empty())
+      batch_bytes += plain.delivered.size() * batch_row_bytes + (deliver.item.message ? deliver.item.message->size() : 0);
+    rest.assign(deliver.leaves.begin() + static_cast<ptrdiff_t>(plain.next), deliver.leaves.end());
+    for (const BucketId id : plain.others) {
       bucket::Bucket* const bucket = find(id);
-      const uint64_t before = bucket ? bucket->counters().timeline_writes : 0;
-      store::DeliveryBatch::To to;
-      if (!bucket) {
-        not_taken.push_back(id);
-        attempt.tried.push_back(id);
-      } else if (bucket->deliver_plain(reflector, deliver.item, store, to)) {
-        batch.to.push_back(to);
-        touched.insert(id);
-        stepped.insert(id);
-        attempt.tried.push_back(id);
-        timeline_writes += bucket->counters().timeline_writes - before;
-      } else {
-        others.push_back(id);
-      }
-    }
-    if (!batch.to.empty()) {
-      batch.no = deliver.item.no;
-      batch.ref = deliver.item.ref;
-      batch.body = deliver.item.message;
-      batch_bytes += batch.to.size() * batch_row_bytes + (batch.body ? batch.body->size() : 0);
-      store.deliver(batch);
-    }
-    for (const BucketId id : others) {
-      if (full()) {
+      if (bucket && left() == 0) {
         rest.push_back(id);
         continue;
       }
-      bucket::Bucket& bucket = *find(id);
-      const uint64_t before = bucket.counters().timeline_writes;
+      const uint64_t before = bucket ? bucket->counters().timeline_writes : 0;
       attempt.tried.push_back(id);
-      if (!step(bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now)) not_taken.push_back(id);
-      timeline_writes += bucket.counters().timeline_writes - before;
+      if (!bucket || !step(*bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now)) not_taken.push_back(id);
+      if (bucket) timeline_writes += bucket->counters().timeline_writes - before;
     }
-    if (rest.empty()) {
+    attempt.last = rest.empty();
+    if (attempt.last) {
       held.push_back(Delivered{deliver.ticket, std::move(not_taken)});
     } else {
       ++letters_cut;
-      attempt.last = false;
       unfinished[deliver.ticket] = std::move(not_taken);
+      std::sort(rest.begin(), rest.end());
       deliver.leaves = std::move(rest);
-      inbox.push_back(std::move(deliver));
     }
     attempts.push_back(std::move(attempt));
+    return attempts.back().last;
   }
   void on(Pushed& pushed, Now now) {
     const BucketId id = pushed.root;
@@ -253,6 +252,8 @@ struct Shard::Impl {
         auto& fresh = buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window}, store, now);
         if (slots.size() <= id.value()) slots.resize(id.value() + 1u);
         slots[id.value()] = {fresh.get()};
+        if (table.size() <= id.value()) table.resize(id.value() + 1u);
+        table[id.value()] = fresh.get();
       }
     }
   }
@@ -370,7 +371,7 @@ Shard::Shard(store::Store& store, ShardOptions options) : impl_(std::make_unique
 Shard::~Shard() = default;
 
 void Shard::push(In in) { impl_->inbox.push_back(std::move(in)); }
-size_t Shard::queued() const { return impl_->inbox.size(); }
+size_t Shard::queued() const { return impl_->inbox.size() + impl_->lane.size(); }
 uint64_t Shard::letters_cut() const { return impl_->letters_cut; }
 
 Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
@@ -392,6 +393,7 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
     shard.inbox.pop_front();
     std::visit([&](auto& event) { shard.on(event, now); }, in);
   }
+  shard.work_lane(now);
   for (size_t i = 0; i < shard.slots.size(); ++i)
     if (Impl::due(shard.slots[i]) <= now.instant) {
       const BucketId id(static_cast<uint16_t>(i));
@@ -422,7 +424,7 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
 }
 
 Instant Shard::next_deadline() const {
-  if (!impl_->inbox.empty()) return Instant();
+  if (queued() > 0) return Instant();
   Instant next = impl_->report_at;
   for (auto& slot : impl_->slots) next = std::min(next, Impl::due(slot));
   return next;
