@@ -104,12 +104,22 @@ class Desk {
     for (const auto& child : route.children) push(letter, child, not_taken_);
   }
 
+  // Returns false when it is not the plain case; then nothing has changed.
+  bool deliver_plain(BucketId leaf, std::string_view reflector, const wire::StreamItem& item, store::DeliveryBatch::To& to) {
+    Bucket& b = *buckets_.at(leaf.value());
+    const bucket::LeafHandle handle = b.leaf_handle(leaf::ReflectorName(reflector));
+    bucket::TimelineWrite write;
+    if (!handle.leaf || !b.deliver_plain(*handle.leaf, item, *store_, to, write)) return false;
+    if (write.n > 0) b.write(write);
+    return true;
+  }
+
   // As a shard does: without a step, where that is possible.
   bool push_plain(BucketId leaf, const wire::StreamLetter& letter) {
     Bucket& b = *buckets_.at(leaf.value());
     const Instant due = b.next_deadline();
     store::DeliveryBatch batch{letter.item.no, letter.item.ref, letter.item.message, false, {{}}};
-    if (!b.deliver_plain(leaf::ReflectorName(letter.reflector), letter.item, *store_, batch.to[0])) return false;
+    if (!deliver_plain(leaf, letter.reflector, letter.item, batch.to[0])) return false;
     CHECK(b.next_deadline() == due);
     store_->deliver(batch);
     REQUIRE(store_->commit());

@@ -47,20 +47,20 @@ TEST_CASE("plain delivery: what needs a step is left to it, and nothing changes"
   CHECK(desk.bodies("bob") == "one ");
   const BucketId there = desk.bucket_id("bob");
   bucket::Bucket& bucket = desk.bucket_of("bob");
-  const leaf::ReflectorName alice("alice");
+  const std::string alice = "alice";
   wire::StreamItem next = letter.item;
   next.no = next.no.next();
   next.ref.id = MessageId::after(one, desk.now.wall_ms, one.bucket());
-  const auto refused = [&](const wire::StreamItem& item, const leaf::ReflectorName& of) {
+  const auto refused = [&](const wire::StreamItem& item, const std::string& of) {
     const auto before = desk.all_rows();
     store::DeliveryBatch::To to;
-    const bool taken = bucket.deliver_plain(of, item, desk.store(), to);
+    const bool taken = desk.deliver_plain(there, of, item, to);
     CHECK(desk.all_rows() == before);
     bucket.check(desk.store());
     return !taken;
   };
   CHECK(refused(letter.item, alice));                     // a repeat
-  CHECK(refused(next, leaf::ReflectorName("nobody")));
+  CHECK(refused(next, "nobody"));
   wire::StreamItem other = next;
   other.no = next.no.next();
   CHECK(refused(other, alice));                           // a gap

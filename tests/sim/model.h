@@ -172,7 +172,7 @@ class Model {
 
   using MarkerKey = std::tuple<Entity, wire::Timeline, std::string>;
   const std::map<MarkerKey, Marker>& markers() const { return markers_; }
-  void begin_mark(const MarkerKey& key) { markers_[key].sure = false, ++marks_open_[key]; }
+  void begin_mark(const MarkerKey& key) { markers_[key].sure = false, marks_open_[key].begin(); }
   void end_mark(const MarkerKey& key, Ended ended, Position position);
 
   // Nothing is on its way any more; whoever follows is active.
@@ -197,9 +197,20 @@ class Model {
   std::vector<AliasName> aliases_;
   std::map<wire::Timeline, Retention> retentions_;
   std::map<std::pair<Entity, wire::Timeline>, Kept> kept_;
-  std::map<std::pair<Entity, wire::Timeline>, uint32_t> retains_open_;
+  // Requests for one thing that are open. Of those that were at the same time nobody knows which came last.
+  struct Open {
+    uint32_t count = 0;
+    bool together = false;
+    void begin() { together = ++count > 1 || together; }
+    bool end_alone() {
+      const bool alone = !together;
+      if (--count == 0) together = false;
+      return alone;
+    }
+  };
+  std::map<std::pair<Entity, wire::Timeline>, Open> retains_open_;
   std::map<MarkerKey, Marker> markers_;
-  std::map<MarkerKey, uint32_t> marks_open_;
+  std::map<MarkerKey, Open> marks_open_;
   uint32_t round_ = 1;
 };
 

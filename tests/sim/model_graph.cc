@@ -207,7 +207,7 @@ void Model::begin_retain(const wire::Retain& request, Entity entity) {
   const std::pair<Entity, wire::Timeline> key{entity, request.timeline};
   Kept& k = kept_.emplace(key, kept(entity, request.timeline)).first->second;
   k.sure = false;
-  ++retains_open_[key];
+  retains_open_[key].begin();
   if (request.count) k.least.count = tighter(k.least.count, *request.count);
   if (request.age_s) k.least.age_s = tighter(k.least.age_s, *request.age_s);
 }
@@ -215,7 +215,7 @@ void Model::begin_retain(const wire::Retain& request, Entity entity) {
 void Model::end_retain(const wire::Retain& request, Entity entity, Ended ended, Retention told) {
   const std::pair<Entity, wire::Timeline> key{entity, request.timeline};
   Kept& k = kept_.at(key);
-  const bool alone = --retains_open_[key] == 0;
+  const bool alone = retains_open_[key].end_alone();
   if (ended == Ended::unknown) k.doubt_round = round_;
   if (ended != Ended::done) return;
   if ((request.count && *request.count != told.count) || (request.age_s && *request.age_s != told.age_s))
@@ -229,7 +229,7 @@ void Model::end_retain(const wire::Retain& request, Entity entity, Ended ended, 
 
 void Model::end_mark(const MarkerKey& key, Ended ended, Position position) {
   Marker& m = markers_[key];
-  const bool alone = --marks_open_[key] == 0;
+  const bool alone = marks_open_[key].end_alone();
   m.position = position;
   if (ended == Ended::unknown) m.doubt_round = round_;
   m.sure = ended == Ended::done && alone && m.doubt_round < round_ && deletions(std::get<0>(key)).empty();
