@@ -120,7 +120,6 @@ void Timelines::new_line(Header& header, EntityNo follower) {
     header.oldest = oldest.next;
     line(header.oldest).prev = 0;
     header.count -= Line::entries;
-    entries_ -= Line::entries;
   } else {
     fresh = take_line(follower);
   }
@@ -135,9 +134,10 @@ inline void Timelines::add(Header& header, EntityNo follower, uint32_t offset) {
   if (header.fill == Line::entries) new_line(header, follower);
   line(header.newest).offsets[header.fill++] = offset;
   ++header.count;
+  entries_ += total(header, follower) <= capacity_;
 }
 
-// Those behind it move up.
+// Those behind it move up. REQUIRES: all are shown.
 void Timelines::take_out(Header& header, uint32_t in, uint32_t k) {
   while (true) {
     Line& here = line(in);
@@ -162,20 +162,20 @@ void Timelines::take_out(Header& header, uint32_t in, uint32_t k) {
 // An offset has 32 bits: what is too far above the base needs another one, and all begins anew.
 void Timelines::make_base_for(Position at) {
   if (below_base(at) || (at.packed() - base_ <= UINT32_MAX && (base_ != 0 || at.packed() < base_distance))) return;
-  if (entries_ > odd_entries_) drop_all();
+  if (std::any_of(headers_.begin(), headers_.end(), [](const Header& header) { return header.count > 0; })) drop_all();
   base_ = at.packed() > base_distance ? at.packed() - base_distance : 0;
 }
 
 void Timelines::add_odd(Header& header, EntityNo follower, const HomeEntry& entry) {
   auto& odd = odd_[follower.value()];
   header.odd = true;
-  if (odd.size() == capacity_) {
-    header.left = std::max(header.left, odd.front().position);
-    odd.erase(odd.begin());
-    --odd_entries_, --entries_;
-  }
   odd.push_back(entry);
-  ++odd_entries_, ++entries_;
+  ++odd_entries_;
+  entries_ += total(header, follower) <= capacity_;
+  if (odd.size() <= capacity_) return;
+  header.left = std::max(header.left, odd.front().position);
+  odd.erase(odd.begin());
+  --odd_entries_;
 }
 
 // ---- All of them
@@ -208,7 +208,6 @@ Timelines::View Timelines::open(EntityNo follower, Now now, const store::Reader&
         add_odd(header, follower, entry);
       } else {
         add(header, follower, static_cast<uint32_t>(entry.position.packed() - base_));
-        ++entries_;
       }
     }
     if (!home.entries.empty()) oldest_held_ = std::min(oldest_held_, home.entries.front().position);
@@ -237,7 +236,6 @@ size_t Timelines::append_all(const uint32_t* followers, size_t n, Position at) {
     Header& header = headers[follower];
     if (header.newest == 0) continue;
     add(header, EntityNo(follower), offset);
-    ++entries_;
     ++written;
     if (out_of_order && header.count % 5 == 0 && header.fill > 1) {
       auto& offsets = line(header.newest).offsets;
@@ -315,13 +313,12 @@ bool Timelines::retract(EntityNo follower, Position position) {
 void Timelines::drop(EntityNo follower) {
   if (!contains(follower)) return;
   Header& header = headers_[follower.value()];
-  entries_ -= header.count;
+  entries_ -= std::min(total(header, follower), capacity_);
   lines_used_ -= std::max<size_t>(1, (header.count + Line::entries - 1) / Line::entries);
   line(header.newest).next = free_;
   free_ = header.oldest;
   if (header.odd) {
     const auto odd = odd_.find(follower.value());
-    entries_ -= odd->second.size();
     odd_entries_ -= odd->second.size();
     odd_.erase(odd);
   }
@@ -383,7 +380,7 @@ void Timelines::check(const store::Reader& reader) const {
     if (header.newest == 0) continue;
     const View warm = view(EntityNo(no));
     ++homes;
-    entries += warm.total();
+    entries += warm.size();
     odd_entries += warm.odd_ ? warm.odd_->size() : 0;
     uint32_t count = header.fill;
     for (uint32_t in = header.newest; ++lines, in != header.oldest; in = line(in).prev) {

@@ -95,7 +95,7 @@ class Timelines {
     Place end() const { return {header_->newest, header_->fill, odd_ ? odd_->size() : 0}; }
     std::optional<Shown> back(Place& at) const;
     std::optional<Shown> ahead(Place& at) const;
-    size_t total() const { return header_->count + (odd_ ? odd_->size() : 0); }
+    size_t total() const { return header_->count + (odd_ ? odd_->size() : 0); }  // those that have left too
 
     const Timelines* of_;
     const Header* header_;
@@ -134,7 +134,7 @@ class Timelines {
   void drop_unused(Now now, const std::function<bool(EntityNo)>& keep);
 
   size_t size() const { return homes_; }
-  size_t entries() const { return entries_; }  // in memory: of each timeline perhaps some that it shows no more
+  size_t entries() const { return entries_; }  // that they show
   size_t bytes() const;                        // allocated
   // Invariant: each has the entries of read_home() of now ("cold equals warm"), and a `left`
   // that is not below its.
@@ -145,6 +145,7 @@ class Timelines {
   Line& line(uint32_t no) { return blocks_[no >> block_shift_][no & block_mask_]; }
   const Line& line(uint32_t no) const { return blocks_[no >> block_shift_][no & block_mask_]; }
   bool below_base(Position at) const { return at.packed() < base_; }
+  size_t total(const Header& header, EntityNo follower) const { return header.count + (header.odd ? odd_.at(follower.value()).size() : 0); }
   void make_base_for(Position at);
   void add(Header& header, EntityNo follower, uint32_t offset);
   void new_line(Header& header, EntityNo follower);
