@@ -63,6 +63,7 @@ class Feeds {
     bool based = false;                  // a frame of this subscription came
     Position last;
     Instant last_at;
+    Instant retraction_at = Instant(-1);  // of the last retraction frame
     std::map<MessageId, Instant> seen;
     std::set<MessageId> retracted;
   };
