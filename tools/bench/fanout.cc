@@ -44,7 +44,10 @@ void tell(Report& report, const FanoutOptions& options, const Graph& graph, cons
                            run.late_s > 0 ? fmt::format("; the last {:.1f} s after the sample: in the time", run.late_s) : ""));
   if (active)
     report.check("appended in RAM = delivered", run.appended(graph),
-                 fmt::format("{} of {} entries{}, {} of {} timelines", grouped(run.entries), grouped(run.entries_least), run.entries_most > run.entries_least ? ", full ones" : "", grouped(run.timelines), grouped(graph.users)));
+                 fmt::format("{} of {} entries{}, {} of {} timelines",
+                             grouped(run.entries), grouped(run.entries_least),
+                             run.entries_most > run.entries_least ? ", full ones" : "",
+                             grouped(run.timelines), grouped(graph.users)));
   report.check("timelines are exact", run.differs.empty(), run.differs.empty() ? fmt::format("{} drawn at random, compared", options.sample) : run.differs);
 }
 

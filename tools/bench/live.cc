@@ -85,7 +85,8 @@ void measure(Bench& bench, const LiveOptions& options) {
   Report& report = bench.report;
   report.number("entries on live feeds", static_cast<double>(came) / seconds, "1/s", fmt::format("{} homes listened to by one subscriber", grouped(graph.users)));
   report.number("... per CPU-second of the nodes", static_cast<double>(came) / std::max(cpu, 0.01), "1/s");
-  report.number("lost by this subscriber", 100 * (1 - static_cast<double>(came) / static_cast<double>(wanted)), "%", fmt::format("{} of {} came; who is slow sees the gap by prev", grouped(came), grouped(wanted)));
+  report.number("lost by this subscriber", 100 * (1 - static_cast<double>(came) / static_cast<double>(wanted)), "%",
+                fmt::format("{} of {} came; who is slow sees the gap by prev", grouped(came), grouped(wanted)));
   const std::string differs = compare_sample(fabric, graph, messages, 50, 800, bench.options.seed);
   report.check("timelines are exact", differs.empty(), differs.empty() ? "50 drawn at random, compared" : differs);
 }

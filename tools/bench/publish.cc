@@ -54,7 +54,8 @@ void measure_one(Bench& bench, const PublishOptions& options, size_t batch, size
   const double count = static_cast<double>(result.messages), cpu = after.cpu_s - before.cpu_s;
   Report& report = bench.report;
   report.heading(heading);
-  report.number("publishes/s", count / result.seconds, "1/s", fmt::format("{} messages of {} bytes, {} authors, no followers", grouped(result.messages), options.small_body, options.authors));
+  report.number("publishes/s", count / result.seconds, "1/s",
+                fmt::format("{} messages of {} bytes, {} authors, no followers", grouped(result.messages), options.small_body, options.authors));
   report.number("publishes per CPU-second of the nodes", count / std::max(cpu, 0.01), "1/s");
   report.number("cores that the nodes used", cpu / result.seconds, "");
   report.number("cores that this load used", (own_usage().cpu_s - client_before) / result.seconds, "");
@@ -76,7 +77,8 @@ void measure(Bench& bench, const PublishOptions& options) {
   request.has_body = true;
   bench.step("bare ZeroMQ");
   constexpr size_t reply_bytes = 22;  // {id, time}
-  bench.report.number("bare ZeroMQ, the same sizes", bare_rate(request, reply_bytes, options.in_flight, std::min(options.seconds, 3.0)), "1/s", "DEALER and ROUTER, both ends here");
+  bench.report.number("bare ZeroMQ, the same sizes", bare_rate(request, reply_bytes, options.in_flight, std::min(options.seconds, 3.0)), "1/s",
+                      "DEALER and ROUTER, both ends here");
   measure_one(bench, options, options.batch, options.batches_in_flight, fmt::format("batches of {}", options.batch));
 }
 
