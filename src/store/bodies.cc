@@ -58,6 +58,7 @@ Bodies::Row Bodies::row_of(BodyRef ref) const {
 }
 
 Blob Bodies::read(BodyRef ref) const {
+  if (Blob known = cache_.get(ref)) return known;
   const std::string head_key = body_key(ref, 0);
   const auto stored = backend_.get(Space::tables, head_key);
   if (!stored) return nullptr;
@@ -73,7 +74,9 @@ Blob Bodies::read(BodyRef ref) const {
                   });
   }
   ASSERT(bytes.size() == head.size);
-  return make_blob(std::move(bytes));
+  Blob blob = make_blob(std::move(bytes));
+  cache_.put(ref, blob);
+  return blob;
 }
 
 Blob Bodies::get(BodyRef ref) const {
@@ -134,6 +137,7 @@ void Bodies::settle() {
     entry.settled = entry.count;
     if (entry.settled > 0) continue;
     keep_bytes(entry, nullptr);
+    cache_.erase(done.at->first);
     if (entry.row.there) continue;
     bytes_ -= entry_bytes;  // it came and went: the tables need not hear of it
     entries_.erase(entries_.find(done.at->first));
@@ -209,6 +213,8 @@ Result<void> Bodies::write() const {
 
 void Bodies::clear() {
   ASSERT(undo_.empty());
+  for (auto& [ref, entry] : entries_)
+    if (entry.bytes) cache_.put(ref, std::move(entry.bytes));
   entries_.clear();
   bytes_ = 0;
 }

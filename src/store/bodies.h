@@ -19,12 +19,14 @@
 #include "base/result.h"
 #include "base/types.h"
 #include "store/backend.h"
+#include "store/blob_cache.h"
 
 namespace canopy::store {
 
 class Bodies {
  public:
-  explicit Bodies(Backend& backend) : backend_(backend) {}
+  // `cache_bytes`: of RAM for bodies that were read, or are new, beside what bytes() tells.
+  Bodies(Backend& backend, size_t cache_bytes) : backend_(backend), cache_(cache_bytes) {}
 
   Blob get(BodyRef ref) const;
   int64_t references(BodyRef ref) const;
@@ -64,20 +66,14 @@ class Bodies {
     Blob bytes;             // while it is readable and the tables do not have them
     bool readable() const { return count > 0 || settled > 0; }
   };
-  struct Hash {
-    size_t operator()(const BodyRef& ref) const {
-      const uint64_t h = (ref.id.packed() ^ uint64_t{ref.hash} << 32) * 0x9e3779b97f4a7c15;
-      return static_cast<size_t>(h ^ h >> 32);
-    }
-  };
-  using Entries = std::unordered_map<BodyRef, Entry, Hash>;
+  using Entries = std::unordered_map<BodyRef, Entry, BodyRefHash>;
   struct Undo {
     Entries::value_type* at;
     bool added;
   };
 
   Row row_of(BodyRef ref) const;
-  Blob read(BodyRef ref) const;
+  Blob read(BodyRef ref) const;      // from the cache, or from the tables
   Entries::value_type& entry_of(BodyRef ref);
   void count(Entry& entry, int64_t count);
   void keep_bytes(Entry& entry, Blob bytes);   // null: lets them go
@@ -86,6 +82,7 @@ class Bodies {
   Backend& backend_;
   Entries entries_;
   std::vector<Undo> undo_;
+  mutable BlobCache cache_;  // nothing that is not readable
   uint64_t batch_ = 1;
   uint64_t size_ = 0;
   size_t bytes_ = 0;

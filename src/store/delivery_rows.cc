@@ -11,7 +11,7 @@ namespace canopy::store {
 namespace {
 
 constexpr size_t edit_bytes = 32;  // of one in RAM
-constexpr size_t cached_chunks_max = 2048;
+constexpr size_t cached_chunks_max = 8192;  // 20 MB, about
 // A last chunk below this is filled up by the next checkpoint.
 constexpr size_t small_chunk_bytes = chunk_bytes_max / 2;
 

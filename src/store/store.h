@@ -22,6 +22,7 @@ struct StoreOptions {
   size_t slice_bytes = 1u << 20;           // of overlay that one slice moves, at least one bucket's
   size_t bodies_bytes_max = 2u << 20;      // the bodies' part of it; a slice moves all of them above it
   size_t trim_values_max = 4096;           // journal values that one transaction erases
+  size_t body_cache_bytes = 64u << 20;     // of RAM, for bodies that are read again
 };
 
 struct StoreStatus {
