@@ -499,7 +499,10 @@ bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const
   if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1, position_.next()) ||
       record_.deliveries + 1 >= saved_record_.deliveries + deliveries_per_save)
     return false;
-  to = {id_, leaf.no, take_position(), leaf.newest};
+  to.bucket = id_;
+  to.leaf = leaf.no;
+  to.position = take_position();
+  to.before = leaf.newest;
   leaf.applied = item.no;
   leaf.known = std::max(leaf.known, item.no);
   leaf.newest = to.position;
@@ -508,8 +511,14 @@ bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const
   ++counters_.deliveries_plain;
   if (timelines_.empty()) return true;
   leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
-    if (leaf.followers_in_ram == leaf::Leaf::InRam::yes) write = {this, &timelines_, followers, n, to.position, 0};
-    else write.written += this->write({this, &timelines_, followers, n, to.position, 0});
+    write.bucket = this;
+    write.timelines = &timelines_;
+    write.followers = followers;
+    write.at = to.position;
+    write.n = n;
+    if (leaf.followers_in_ram == leaf::Leaf::InRam::yes) return;
+    write.written += this->write(write);
+    write.n = 0;
   });
   return true;
 }

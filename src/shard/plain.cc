@@ -40,8 +40,9 @@ const PlainDeliveries::Result& PlainDeliveries::deliver(const std::string& refle
   result_.delivered.clear();
   result_.others.clear();
   result_.timeline_writes = 0;
-  batch_.to.clear();
-  writes_.clear();
+  batch_.to.resize(leaves.size());
+  writes_.resize(leaves.size());
+  size_t delivered = 0, used = 0;
   const Known& known = this->known(leaf::ReflectorName(reflector), leaves, buckets);
   uint64_t planned = 0;
   for (result_.next = 0; result_.next < leaves.size() && planned < writes_max; ++result_.next) {
@@ -49,18 +50,21 @@ const PlainDeliveries::Result& PlainDeliveries::deliver(const std::string& refle
       if (const leaf::Leaf* const ahead = known.handles[result_.next + leaves_ahead].leaf) __builtin_prefetch(ahead->followers.data());
     const BucketId id = leaves[result_.next];
     leaf::Leaf* const leaf = known.handles[result_.next].leaf;
-    store::DeliveryBatch::To to;
-    bucket::TimelineWrite write;
-    if (!leaf || !buckets[id.value()]->deliver_plain(*leaf, item, store, to, write)) {
+    // Filled in where it stays: a copy would wait until what was just written, far apart, is in the cache.
+    bucket::TimelineWrite& write = writes_[used];
+    write.n = write.written = 0;
+    if (!leaf || !buckets[id.value()]->deliver_plain(*leaf, item, store, batch_.to[delivered], write)) {
       result_.others.push_back(id);
       continue;
     }
+    ++delivered;
     result_.delivered.push_back(id);
-    batch_.to.push_back(to);
     result_.timeline_writes += write.written;
     planned += write.written + write.n;
-    if (write.n > 0) writes_.push_back(write);
+    used += write.n > 0;
   }
+  batch_.to.resize(delivered);
+  writes_.resize(used);
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (i + headers_ahead < writes_.size()) {
       const bucket::TimelineWrite& ahead = writes_[i + headers_ahead];
