@@ -379,6 +379,8 @@ void Bucket::on_packet(const wire::Checked& checked, Now now, const store::Reade
   const bool asks = leaves_.audit(*leaf, leaf->audit->until, reader, packets);
   send_all(std::move(packets), effects);
   if (asks) return;
+  // A home that somebody tails was dropped: it is opened before anything arrives. The fetch, repeated, goes on from here.
+  if (!due_opens_.empty()) return;
   leaves_.skip_to(*leaf, leaf->audit->until, effects.writes);
   if (!apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) { leaves_.drain_parked(*leaf, applying); })) return;
   go_on(*leaf, map_->bucket_of(leaf->reflector), now, effects);
