@@ -130,9 +130,7 @@ void Feeds::on_feed(const wire::FeedFrames& frames) {
 }
 
 // An entry has come in at an old position, or stands at another one: neither is announced, both show by `prev`.
-// Nor is what a leaf gets in the step that hears of retractions while it was away: they drop the timeline.
 bool Feeds::may_miss(const Feed& feed) const {
-  if (feed.timeline == wire::Timeline::home && feed.retraction_at >= feed.last_at) return true;
   return feed.timeline == wire::Timeline::home && scenario_.features.any() && model_.moved_at(feed.entity) >= feed.last_at;
 }
 
@@ -141,7 +139,6 @@ void Feeds::on_retraction(Feed& feed, MessageId id) {
   const std::string where = "feed of " + model_.name(feed.entity) + ": ";
   if (!model_.may_be_gone(id)) throw Violation("only what is retracted is said to be", where + std::to_string(id.packed()));
   feed.retracted.insert(id);
-  feed.retraction_at = schedule_.now();
 }
 
 void Feeds::on_entry(Feed& feed, const Head& head, const std::string& body) {

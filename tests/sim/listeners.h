@@ -63,7 +63,6 @@ class Feeds {
     bool based = false;                  // a frame of this subscription came
     Position last;
     Instant last_at;
-    Instant retraction_at = Instant(-1);  // of the last retraction frame
     std::map<MessageId, Instant> seen;
     std::set<MessageId> retracted;
   };
