@@ -45,6 +45,12 @@ struct Effects {
   Position upto;           // the bucket's position after the step
   std::vector<Out> held;
   bool taken = true;       // StreamIn: it is applied, or was before, or nobody here wants it
+  void clear() {
+    writes.clear();
+    upto = Position();
+    held.clear();
+    taken = true;
+  }
 };
 
 struct BucketOptions {

@@ -106,6 +106,7 @@ struct Shard::Impl {
   BucketSet touched;                     // has writes in it
   BucketSet stepped;
   size_t batch_bytes = 0;
+  bucket::Effects effects;               // of one step: kept for its memory
   uint64_t timeline_writes = 0;          // by deliveries
   PlainDeliveries plain_deliveries;
 
@@ -124,7 +125,7 @@ struct Shard::Impl {
     slots[id.value()].ask = true;
     const size_t parts = bucket::Bucket::parts(event);
     for (size_t part = 0; part < parts; ++part) {
-      bucket::Effects effects;
+      effects.clear();
       bucket.step(event, part, now, store, effects);
       if (!effects.writes.empty()) {
         batch_bytes += bytes_of(effects.writes);
@@ -142,7 +143,7 @@ struct Shard::Impl {
   void tick(bucket::Bucket& bucket, BucketId id, Now now) {
     stepped.insert(id);
     slots[id.value()].ask = true;
-    bucket::Effects effects;
+    effects.clear();
     bucket.step(bucket::Tick{}, 0, now, store, effects);
     if (!effects.writes.empty()) {
       batch_bytes += bytes_of(effects.writes);
@@ -312,7 +313,7 @@ struct Shard::Impl {
     }
     for (const auto& [ask, id] : asks) {
       if (untouched.contains(ask)) continue;
-      bucket::Effects effects;
+      effects.clear();
       buckets.at(id)->step(Forget{ask, id}, 0, now, store, effects);
       slots[id.value()].ask = true;
       busy.insert(ask);
