@@ -261,6 +261,7 @@ void Leaves::visit_stored_followers(const Leaf& leaf, const store::Reader& reade
 
 void Leaves::follower_added(Leaf& leaf, EntityNo follower) {
   if (leaf.followers_in_ram != Leaf::InRam::yes) return;
+  if (planted("followers in memory miss a follow")) return;
   if (leaf.followers.size() == followers_in_ram_max) return followers_changed(leaf);
   auto& all = leaf.followers;
   followers_bytes_ -= all.capacity() * sizeof all[0];

@@ -220,6 +220,7 @@ struct Shard::Impl {
       if (!bucket || !step(*bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now)) not_taken.push_back(id);
       if (bucket) timeline_writes += bucket->counters().timeline_writes - before;
     }
+    if (planted("cut letter loses its rest")) rest.clear();
     attempt.last = rest.empty();
     if (attempt.last) {
       held.push_back(Delivered{deliver.ticket, std::move(not_taken)});

@@ -26,7 +26,8 @@ const std::vector<std::string> planted_bugs = {
     "pending set not written", "warm list out of order",
     "welcome of an old generation taken", "mark not in the same commit", "letter repeated", "relay forgets a leaf",
     "retraction not remembered", "clone repeated in a list", "second way shown", "retraction not passed on by a forward",
-    "retraction misses a list", "unread counts backfill", "trim forgets a body", "alias answered as an entity", "forward without hop or repeat check", "delete leaves an edge"};
+    "retraction misses a list", "unread counts backfill", "trim forgets a body", "alias answered as an entity", "forward without hop or repeat check", "delete leaves an edge",
+    "batch of deliveries forgets a leaf", "cut letter loses its rest", "followers in memory miss a follow", "chain link skips a delivery"};
 
 struct Arguments {
   uint64_t first = 1, last = 500;
