@@ -322,6 +322,9 @@ struct Shard::Impl {
     for (Attempt& attempt : attempts) {
       auto not_taken = std::move(attempt.before);
       not_taken.insert(not_taken.end(), attempt.tried.begin(), attempt.tried.end());
+      // The same letter may have been tried before in this batch: that is undone, too.
+      if (const auto earlier = unfinished.extract(attempt.ticket))
+        not_taken.insert(not_taken.end(), earlier.mapped().begin(), earlier.mapped().end());
       if (attempt.last) out.push_back(Delivered{attempt.ticket, std::move(not_taken)});
       else unfinished[attempt.ticket] = std::move(not_taken);
     }
