@@ -5,7 +5,8 @@
 namespace canopy::shard {
 namespace {
 
-constexpr size_t handles_max = 4'000'000;      // 64 MB; beyond that all are looked up again
+constexpr size_t handles_max = 4'000'000;      // 64 MB and the ids beside; beyond that all are looked up again
+constexpr size_t known_handles = 16;           // what a reflector's place costs besides, in handles
 constexpr size_t leaves_ahead = 8, headers_ahead = 8, lines_ahead = 4;
 
 }  // namespace
@@ -19,6 +20,7 @@ PlainDeliveries::Known& PlainDeliveries::known(const leaf::ReflectorName& reflec
       handles_ = 0;
     }
     at = known_.emplace(std::string(reflector.name), Known()).first;
+    handles_ += known_handles;
   }
   Known& known = at->second;
   if (known.ids != leaves) {

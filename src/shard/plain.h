@@ -38,7 +38,7 @@ class PlainDeliveries {
   Known& known(const leaf::ReflectorName& reflector, const std::vector<BucketId>& leaves, const BucketTable& buckets);
 
   std::unordered_map<std::string, Known, leaf::ReflectorHash, leaf::ReflectorEqual> known_;
-  size_t handles_ = 0;                         // in all of them
+  size_t handles_ = 0;                         // in all of them, with what holds them
   // Of one letter, kept for their memory.
   Result result_;
   store::DeliveryBatch batch_;
