@@ -14,7 +14,7 @@ namespace {
 using store::KeyBuilder;
 using store::Table;
 
-constexpr size_t delivery_record_bytes = 64;     // key, value and what the store adds, about
+constexpr size_t delivery_record_bytes = 64;     // what a row of a delivery counts: more than it is packed, its body is not in it
 constexpr size_t erase_slice = 1'000;            // deliveries erased in one step
 constexpr Duration erase_wait = Duration::of_ms(20);  // between slices, so that batches go on
 constexpr Duration others_wait = Duration::of_ms(500);
@@ -447,10 +447,13 @@ void Bucket::forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>
   }
 }
 
+// How many positions the horizon leaves.
+uint64_t Bucket::kept_deliveries() const { return map_->settings.deliveries_max / delivery_record_bytes * 9 / 10; }
+
 // The counter of deliveries is about right; so is what this does about it.
 bool Bucket::horizon_moves(uint64_t deliveries, Position position) const {
   if (deliveries * delivery_record_bytes <= map_->settings.deliveries_max || trim_.active()) return false;
-  const uint64_t kept = map_->settings.deliveries_max / delivery_record_bytes * 9 / 10;
+  const uint64_t kept = kept_deliveries();
   return position.number() > kept && position.packed() - kept > record_.horizon.packed() + kept / 10;
 }
 
@@ -459,7 +462,7 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
   record_.deliveries += deliveries.size();
   counters_.deliveries += deliveries.size();
   if (horizon_moves(record_.deliveries, position_)) {
-    record_.horizon = Position(position_.packed() - map_->settings.deliveries_max / delivery_record_bytes * 9 / 10);
+    record_.horizon = Position(position_.packed() - kept_deliveries());
     trim_.begin(record_.horizon);
     work_at_ = Instant();
   }

@@ -176,6 +176,7 @@ class Bucket {
   void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
+  uint64_t kept_deliveries() const;
   bool horizon_moves(uint64_t deliveries, Position position) const;
   void send_all(std::vector<wire::Packet> packets, Effects& effects);
   void work(Now now, const store::Reader& reader, Effects& effects);
