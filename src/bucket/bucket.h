@@ -22,6 +22,7 @@
 #include "bucket/lists.h"
 #include "leaf/chains.h"
 #include "leaf/leaves.h"
+#include "leaf/modes.h"
 #include "leaf/timelines.h"
 #include "map/map.h"
 #include "reflector/roots.h"
@@ -56,6 +57,7 @@ struct Effects {
 struct BucketOptions {
   size_t home_bytes_max = 64u << 20;              // of materialised timelines
   Duration active_window = Duration::of_s(24 * 3600);
+  leaf::ModeOptions modes;
 };
 
 class Bucket;

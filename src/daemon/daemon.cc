@@ -192,6 +192,7 @@ class Shell : public Daemon, private link::Receiver {
       options.map_size = map_size;
       options.home_bytes_max = timeline.memory / count;
       options.active_window = timeline.active_window;
+      options.modes = timeline.modes;
       options.durability = durability();
       options.sync_interval = options_.settings.store.sync_interval;
       options.sync_at_start = unsynced_.has_value();

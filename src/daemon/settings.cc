@@ -267,6 +267,19 @@ Key durability_key() {
           [](const Settings& s) { return in_quotes(durability_name(s.store.durability)); }, false, true};
 }
 
+Key mode_key() {
+  return {"timeline.mode",
+          [](Settings& s, const Value& v) -> std::optional<std::string> {
+            const auto* text = std::get_if<std::string>(&v.is);
+            const auto at = text ? std::find(leaf::mode_names.begin(), leaf::mode_names.end(), *text) : leaf::mode_names.end();
+            if (text && *text == "auto") s.timeline.modes.forced.reset();
+            else if (at == leaf::mode_names.end()) return "want \"auto\", \"append\", \"merge\" or \"lazy\"";
+            else s.timeline.modes.forced = static_cast<leaf::Mode>(at - leaf::mode_names.begin());
+            return std::nullopt;
+          },
+          [](const Settings& s) { return in_quotes(s.timeline.modes.forced ? leaf::mode_name(*s.timeline.modes.forced) : "auto"); }};
+}
+
 #define FIELD(member) [](auto& s) -> auto& { return s.member; }
 
 const std::vector<Key>& keys() {
@@ -301,6 +314,7 @@ const std::vector<Key>& keys() {
       size_key("store.map_size", FIELD(store.map_size), 16 * mib, 64 * tib),
       number_key("timeline.capacity", FIELD(timeline.capacity), 1, 100'000),
       duration_key("timeline.active_window", FIELD(timeline.active_window)),
+      not_yet(mode_key()),
       size_key("timeline.memory", FIELD(timeline.memory), mib, 64 * tib),
       retention_key("retention.mentions", FIELD(retention.mentions)),
       retention_key("retention.replies", FIELD(retention.replies)),

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/retention.h"
 #include "base/time.h"
+#include "leaf/modes.h"
 
 namespace canopy::daemon {
 
@@ -61,6 +62,7 @@ struct Settings {
     uint32_t capacity = 800;
     Duration active_window = Duration::of_s(24 * 3600);
     uint64_t memory = uint64_t{4} << 30;
+    leaf::ModeOptions modes;
   } timeline;
   struct {
     Retention mentions{10'000, 0}, replies{10'000, 0}, topic{100'000, 0}, sent;

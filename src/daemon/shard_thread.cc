@@ -63,6 +63,7 @@ void ShardThread::work(store::LmdbBackend& backend) {
   options.name = "shard-" + std::to_string(options_.number);
   options.home_bytes_max = options_.home_bytes_max;
   options.active_window = options_.active_window;
+  options.modes = options_.modes;
   shard::Shard shard(**store, options);
   opened_.set_value({});
   if (options_.durability == Durability::interval) {

@@ -31,6 +31,7 @@ struct ShardThreadOptions {
   uint64_t map_size = 0;
   uint64_t home_bytes_max = 0;   // of materialised timelines
   Duration active_window;
+  leaf::ModeOptions modes;       // of leaves
   Durability durability = Durability::commit;
   Duration sync_interval;        // for Durability::interval
   bool sync_at_start = false;    // what the process before left may not be on the disk

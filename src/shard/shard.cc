@@ -251,7 +251,7 @@ struct Shard::Impl {
         bucket->limit_homes(homes);
         slots[id.value()].ask = true;
       } else {
-        auto& fresh = buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window}, store, now);
+        auto& fresh = buckets[id] = std::make_unique<bucket::Bucket>(id, map, self, bucket::BucketOptions{homes, options.active_window, options.modes}, store, now);
         if (slots.size() <= id.value()) slots.resize(id.value() + 1u);
         slots[id.value()] = {fresh.get()};
         if (table.size() <= id.value()) table.resize(id.value() + 1u);

@@ -22,6 +22,7 @@ struct ShardOptions {
   uint64_t cycle_timelines_max = 250'000;  // written to by deliveries: some milliseconds. A leaf is not cut in two
   size_t home_bytes_max = size_t{2} << 30;  // of materialised timelines, shared evenly by the buckets
   Duration active_window = Duration::of_s(24 * 3600);
+  leaf::ModeOptions modes;                // of all leaves
 };
 
 class Shard {

@@ -68,6 +68,7 @@ void Machine::start() {
     shard_options.home_bytes_max = scenario_.home_bytes_max;
     shard_options.cycle_timelines_max = scenario_.cycle_timelines_max;
     shard_options.active_window = scenario_.active_window;
+    shard_options.modes = scenario_.modes;
     s.shard = std::make_unique<shard::Shard>(*s.store, shard_options);
   }
   node::NodeOptions options;

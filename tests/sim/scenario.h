@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "base/time.h"
+#include "leaf/modes.h"
 #include "map/map.h"
 
 namespace canopy::sim {
@@ -55,6 +56,7 @@ struct Scenario {
   size_t cycle_timelines_max = 2'000'000;           // of a shard
   size_t home_bytes_max = size_t{1} << 30;           // of a shard
   Duration active_window = Duration::of_s(3600);
+  leaf::ModeOptions modes;
   bool unfollow_all = false;               // at the end everybody unfollows everybody
   bool erase_all = false;                  // at the very end every entity is deleted
 

@@ -1,0 +1,36 @@
+// How the messages of a leaf come into the homes of its followers, and which way costs least. Every way
+// shows the same home at every read: a mode is a matter of cost only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace canopy::leaf {
+
+enum class Mode : uint8_t {
+  append = 0,  // a delivery is written to each follower's timeline that is in memory
+  merge = 1,   // a delivery is one row; a follower's timeline takes it in when it is read
+  lazy = 2,    // the root sends no letters; before a follower's home is read the leaf fetches them
+};
+constexpr std::array<std::string_view, 3> mode_names{"append", "merge", "lazy"};
+inline std::string_view mode_name(Mode mode) { return mode_names[static_cast<size_t>(mode)]; }
+
+// What each way costs here, in nanoseconds. The defaults were measured by `canopy tune` on the machine of
+// tools/bench/README.md.
+struct Costs {
+  uint32_t append = 15;       // a delivery is written to one timeline in memory
+  uint32_t deliver = 1'000;   // a message comes to one leaf: its part of the letter, a row
+  uint32_t look = 200;        // a read asks one merged leaf whether there is something new
+  uint32_t merge = 500;       // a read takes one row in
+  uint32_t fetch = 50'000;    // a read makes one leaf fetch
+  friend bool operator==(const Costs&, const Costs&) = default;
+};
+
+struct ModeOptions {
+  std::optional<Mode> forced;  // nothing: decided for each leaf from what is measured
+  Costs costs;
+};
+
+}  // namespace canopy::leaf
