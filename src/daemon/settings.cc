@@ -280,6 +280,11 @@ Key mode_key() {
           [](const Settings& s) { return in_quotes(s.timeline.modes.forced ? leaf::mode_name(*s.timeline.modes.forced) : "auto"); }};
 }
 
+template <class Field>
+Key cost_key(std::string_view name, Field field) {
+  return number_key(name, field, 1, 1'000'000'000, ": nanoseconds, as `canopy tune` measures them");
+}
+
 #define FIELD(member) [](auto& s) -> auto& { return s.member; }
 
 const std::vector<Key>& keys() {
@@ -316,6 +321,11 @@ const std::vector<Key>& keys() {
       duration_key("timeline.active_window", FIELD(timeline.active_window)),
       not_yet(mode_key()),
       size_key("timeline.memory", FIELD(timeline.memory), mib, 64 * tib),
+      cost_key("costs.append_ns", FIELD(timeline.modes.costs.append)),
+      cost_key("costs.deliver_ns", FIELD(timeline.modes.costs.deliver)),
+      cost_key("costs.look_ns", FIELD(timeline.modes.costs.look)),
+      cost_key("costs.merge_ns", FIELD(timeline.modes.costs.merge)),
+      cost_key("costs.fetch_ns", FIELD(timeline.modes.costs.fetch)),
       retention_key("retention.mentions", FIELD(retention.mentions)),
       retention_key("retention.replies", FIELD(retention.replies)),
       retention_key("retention.topic", FIELD(retention.topic)),

@@ -86,6 +86,13 @@ TEST_CASE("settings: the three ways of durability, and the interval of the secon
   }
 }
 
+TEST_CASE("settings: what the modes of a leaf cost") {
+  CHECK(read("", {})->timeline.modes.costs == leaf::Costs());
+  const auto settings = read("[costs]\nappend_ns = 1\ndeliver_ns = 2\nlook_ns = 3\nmerge_ns = 4", {"costs.fetch_ns=5"});
+  REQUIRE(settings);
+  CHECK(settings->timeline.modes.costs == leaf::Costs{1, 2, 3, 4, 5});
+}
+
 TEST_CASE("settings: a refusal names the key, the value and what would be right") {
   const std::string retention =
       "want a count, an age in whole seconds or both, such as \"10000\" or \"100000, 365d\", or \"\" for ever";
@@ -93,7 +100,7 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
     std::string toml, message;
   };
   const std::string sections =
-      "the sections are [node], [listen], [advertise], [fabric], [tree], [store], [timeline], [retention], [limits], [log]";
+      "the sections are [node], [listen], [advertise], [fabric], [tree], [store], [timeline], [costs], [retention], [limits], [log]";
   const std::vector<Row> table{
       {"[store]\nshardz = 2", "canopy.toml:2: store.shardz = 2: unknown setting; [store] has durability, sync_interval, shards, map_size"},
       {"[stores]\nshards = 2", "canopy.toml:2: stores.shards = 2: unknown setting; " + sections},
@@ -132,6 +139,7 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
       {"[tree]\nmax_hops = 0", "canopy.toml:2: tree.max_hops = 0: want a number from 1 to 255"},
       {"[timeline]\ncapacity = 100001", "canopy.toml:2: timeline.capacity = 100001: want a number from 1 to 100000"},
       {"[timeline]\nactive_window = \"soon\"", "canopy.toml:2: timeline.active_window = 'soon': want a duration such as \"24h\" (ms, s, m, h, d)"},
+      {"[costs]\nmerge_ns = 0", "canopy.toml:2: costs.merge_ns = 0: want a number from 1 to 1000000000: nanoseconds, as `canopy tune` measures them"},
       {"[retention]\nsent = \"1500ms\"", "canopy.toml:2: retention.sent = '1500ms': " + retention},
       {"[retention]\nmentions = 0", "canopy.toml:2: retention.mentions = 0: " + retention},
       {"[retention]\nreplies = \"0s\"", "canopy.toml:2: retention.replies = '0s': " + retention},
