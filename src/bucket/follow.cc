@@ -321,6 +321,7 @@ void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, c
 void Bucket::on_letter_body(const wire::Share& share, Position position, Now now, const store::Reader& reader, Effects& effects) {
   if (alias_target(share.reflector)) return;  // its join was redirected, and Share comes again
   const EntityNo entity = entities_.obtain(share.reflector, record_, reader, effects.writes);
+  entity_created(entity, share.reflector);
   roots_.share(entity, share.reflector, reader, effects.writes);
   send_letter(map_->bucket_of(share.target), wire::Shared{share.reflector, share.target}, position, now, effects);
 }

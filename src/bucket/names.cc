@@ -174,7 +174,7 @@ void Bucket::delete_some(Now now, const store::Reader& reader, Effects& effects)
   lists_.forget_retention(entity, effects.writes);
   effects.writes.erase(KeyBuilder(id_, Table::ending).add(entity));
   endings_.erase(entity);
-  timelines_.drop(entity);
+  drop_home(entity);
   ++counters_.deleted;
   // Who followed the name meanwhile follows whoever has it now.
   const std::string waiting = KeyBuilder(id_, Table::ending).add(entity);

@@ -183,7 +183,9 @@ struct Shard::Impl {
     ++in_lane[deliver.reflector];
     lane.push_back(std::move(deliver));
   }
+  // Has a quantum of its own: ordinary letters go first, and may fill every cycle.
   void work_lane(Now now) {
+    timeline_writes = 0;
     while (!lane.empty() && timeline_writes < options.cycle_timelines_max && deliver_some(lane.front(), now)) {
       const auto at = in_lane.find(lane.front().reflector);
       if (--at->second == 0) in_lane.erase(at);
