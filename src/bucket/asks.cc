@@ -138,7 +138,7 @@ void Bucket::beats(Now now, const store::Reader& reader, Effects& effects) {
       if (key.first != wire::Timeline::home) {
         newest = lists_.newest(list_kind(key.first), *no, reader);
       } else {
-        newest = timelines_.open(*no, now, reader).newest();
+        newest = home(*no, now, reader).newest();
       }
     }
     effects.held.push_back(Feed{key.first, key.second, {newest, nullptr}, newest});

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "base/random.h"
 #include "leaf/followers.h"
 #include "store/keys.h"
 
@@ -26,6 +27,7 @@ constexpr size_t lists_per_slice = 50;           // looked at
 Bucket::Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now)
     : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id),
       lists_(id), dead_(id) {
+  leaves_.begin_with(options_.modes.forced.value_or(leaf::Mode::append));
   on_map(std::move(map), self);
   reopen(reader, now);
   sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
@@ -118,6 +120,7 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
   passed_.clear();
   dead_now_.clear();
   died_now_ = false;
+  if (options_.modes.shuffle != 0) shuffle_modes();
   std::visit(
       [&](const auto& e) {
         using E = std::decay_t<decltype(e)>;
@@ -468,6 +471,11 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
   }
   if (timelines_.empty() && home_tails_.empty()) return;
   for (const auto& delivery : deliveries) {
+    // What may come by several ways is looked up for each follower now.
+    if (leaf.mode != leaf::Mode::append && !delivery.shared && leaves_.defer(leaf, delivery.position)) {
+      deferred(leaf, delivery, reader, effects);
+      continue;
+    }
     const leaf::Ways ways = delivery.shared ? leaf::Ways(id_, delivery.ref.id, reader) : leaf::Ways(id_);
     leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
       if (ways.none()) {
@@ -479,6 +487,47 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
     });
     if (ways.none()) tell_tails(leaf, delivery, reader, effects);
   }
+}
+
+// A row that no timeline gets, but for those that somebody tails: they lack nothing at any time.
+void Bucket::deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects) {
+  ++counters_.rows_deferred;
+  for (const auto& [follower, name] : home_tails_) {
+    if (leaves_.followed_by(leaf, follower, reader)) {
+      if (timelines_.contains(follower)) {
+        const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
+        ++counters_.timeline_writes;
+        notify({wire::Timeline::home, name}, {delivery.position, delivery.message}, previous, effects);
+      } else {
+        wake({wire::Timeline::home, name});  // dropped to make room: as in tell_tails()
+      }
+    }
+    // One that is not opened yet takes in what it lacks then.
+    if (due_opens_.empty()) timelines_.brought_up(follower, delivery.position);
+  }
+}
+
+void Bucket::set_mode(leaf::Leaf& leaf, leaf::Mode mode) {
+  if (leaf.mode == mode) return;
+  leaf.mode = mode;
+  ++counters_.mode_switches;
+}
+
+void Bucket::shuffle_modes() {
+  leaves_.each_in_ram([&](leaf::Leaf& leaf) {
+    const uint64_t drawn = Random(options_.modes.shuffle ^ position_.packed() << 20 ^ leaf.no.value()).next();
+    if (drawn % 8 == 0) set_mode(leaf, drawn / 8 % 2 == 0 ? leaf::Mode::append : leaf::Mode::merge);
+  });
+}
+
+leaf::Timelines::View Bucket::home(EntityNo entity, Now now, const store::Reader& reader) {
+  const auto view = timelines_.open(entity, now, leaves_.deferred(), reader);
+  const auto& taken_in = timelines_.taken_in();
+  counters_.merges = taken_in.times;
+  counters_.rows_merged = taken_in.rows;
+  counters_.merge_repeats = taken_in.repeats;
+  counters_.merges_given_up = taken_in.given_up;
+  return view;
 }
 
 // Those of the followers whose home somebody tails.
@@ -515,6 +564,10 @@ bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const
   ++counters_.deliveries;
   ++counters_.deliveries_plain;
   if (timelines_.empty()) return true;
+  if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, to.position)) {
+    ++counters_.rows_deferred;
+    return true;
+  }
   leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
     write.bucket = this;
     write.timelines = &timelines_;
@@ -576,7 +629,7 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
     marks_at_ = Instant::never();
   }
   for (const EntityNo entity : std::exchange(due_opens_, {}))
-    if (tailed_home(entity)) timelines_.open(entity, now, reader);
+    if (tailed_home(entity)) home(entity, now, reader);
   for (const uint64_t ask : std::exchange(due_reads_, {})) {
     const auto it = asks_.find(ask);
     if (it == asks_.end()) continue;
@@ -600,6 +653,7 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
   }
   if (sweep_at_ <= now.instant) {
     timelines_.drop_unused(now, [this](EntityNo entity) { return tailed_home(entity); });
+    leaves_.settle(timelines_.all_brought_up());
     sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
   }
 }
@@ -647,10 +701,12 @@ void Bucket::check(const store::Reader& reader) const {
   channels_.check();
   roots_.check();
   leaves_.check();
-  timelines_.check(reader);
+  timelines_.check(leaves_.deferred(), reader);
   ASSERT(position_ >= reader.position(id_));
   ASSERT(asks_.size() >= deadlines_.size());
   for (const auto& [leaf, waiting] : waiting_follows_) ASSERT(!waiting.empty());
+  if (due_opens_.empty())  // a live feed tells what comes as it comes
+    for (const auto& [entity, name] : home_tails_) ASSERT(timelines_.lacks_nothing(entity, leaves_.deferred()));
 }
 
 void Bucket::Counters::add(const Counters& o) {
@@ -665,6 +721,8 @@ void Bucket::Counters::add(const Counters& o) {
   backfill_repeats += o.backfill_repeats, backfills_cut += o.backfills_cut, redirects += o.redirects, moved += o.moved;
   deleted += o.deleted, trimmed += o.trimmed, checked_dead += o.checked_dead;
   deliveries_plain += o.deliveries_plain, timeline_writes += o.timeline_writes;
+  rows_deferred += o.rows_deferred, merges += o.merges, rows_merged += o.rows_merged;
+  merge_repeats += o.merge_repeats, merges_given_up += o.merges_given_up, mode_switches += o.mode_switches;
   rows_trimmed += o.rows_trimmed, rows_joined += o.rows_joined;
 }
 

@@ -121,6 +121,9 @@ class Bucket {
              deleted = 0, trimmed = 0, checked_dead = 0;
     // Of `deliveries`: those without a step. Followers' timelines in memory that a delivery was written to.
     uint64_t deliveries_plain = 0, timeline_writes = 0;
+    // Of `deliveries`: those that were written to no timeline. Timelines that took such rows in; the rows; those
+    // that stood there already; timelines that were read from the store instead. Leaves that changed their mode.
+    uint64_t rows_deferred = 0, merges = 0, rows_merged = 0, merge_repeats = 0, merges_given_up = 0, mode_switches = 0;
     // Their rows that went: below the horizon; dead ones beside a retraction.
     uint64_t rows_trimmed = 0, rows_joined = 0;
     void add(const Counters& other);
@@ -177,6 +180,9 @@ class Bucket {
   bool apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Effects& effects, const std::function<void(leaf::Applying&)>& work);
   void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
+  void deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
+  void set_mode(leaf::Leaf& leaf, leaf::Mode mode);
+  void shuffle_modes();
   void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
   uint64_t kept_deliveries() const;
   bool horizon_moves(uint64_t deliveries, Position position) const;
@@ -230,6 +236,9 @@ class Bucket {
   // follow.cc: FOLLOW, UNFOLLOW, FORWARD
   void follow(const Ask& ask, const wire::Follow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   void unfollow(const Ask& ask, const wire::Unfollow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
+
+  // The one way to look at a home: it has everything, also of the leaves that are merged at a read.
+  leaf::Timelines::View home(EntityNo entity, Now now, const store::Reader& reader);
 
   // read.cc: READ, GET, THREAD, MARK, RETAIN, FOLLOWING, and what other nodes ask
   void read(const Ask& ask, const wire::Read& request, size_t part, Now now, const store::Reader& reader, Effects& effects);

@@ -179,7 +179,7 @@ void Bucket::on_letter_body(const wire::Clone& clone, Position position, Now now
     entity = entities_.obtain(name, record_, reader, effects.writes);
     entity_created(entity, name);
     // Somebody tails a home that has its first entry now: it is opened before, and hears of the entry.
-    if (fresh && clone.list == wire::List::direct && tailed_home(entity)) timelines_.open(entity, now, reader);
+    if (fresh && clone.list == wire::List::direct && tailed_home(entity)) home(entity, now, reader);
   }
   if (ending(entity)) {
     ++counters_.dropped_ending;

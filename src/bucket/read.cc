@@ -106,7 +106,7 @@ wire::TimelinePage Bucket::page(const wire::Read& request, std::string_view enti
 
 wire::TimelinePage Bucket::home_page(const wire::Read& request, std::optional<Position> after, EntityNo entity, size_t room,
                                      Now now, const store::Reader& reader) {
-  const auto home = timelines_.open(entity, now, reader);
+  const auto home = this->home(entity, now, reader);
   wire::TimelinePage page;
   PageFiller filler(request.limit, room, page.entries, page.next);
   const auto add = [&](const leaf::Timelines::Shown& shown) { return filler.add(shown.position, reader.body(home.entry(shown, reader).ref)); };
@@ -189,7 +189,7 @@ uint64_t Bucket::unread(EntityNo entity, wire::Timeline timeline, Position marke
     lists_.up(list_kind(timeline), entity, marker.next(), now, reader, [&](const ListEntry&) { return ++count < limits::unread_max; });
     return count;
   }
-  timelines_.open(entity, now, reader).up(marker.next(), [&](const leaf::Timelines::Shown& shown) {
+  home(entity, now, reader).up(marker.next(), [&](const leaf::Timelines::Shown& shown) {
     count += !shown.backfilled() || planted("unread counts backfill");
     return count < limits::unread_max;
   });

@@ -274,6 +274,7 @@ Key mode_key() {
             const auto at = text ? std::find(leaf::mode_names.begin(), leaf::mode_names.end(), *text) : leaf::mode_names.end();
             if (text && *text == "auto") s.timeline.modes.forced.reset();
             else if (at == leaf::mode_names.end()) return "want \"auto\", \"append\", \"merge\" or \"lazy\"";
+            else if (*at == leaf::mode_name(leaf::Mode::lazy)) return "not supported yet; want \"auto\", \"append\" or \"merge\"";
             else s.timeline.modes.forced = static_cast<leaf::Mode>(at - leaf::mode_names.begin());
             return std::nullopt;
           },
@@ -319,7 +320,7 @@ const std::vector<Key>& keys() {
       size_key("store.map_size", FIELD(store.map_size), 16 * mib, 64 * tib),
       number_key("timeline.capacity", FIELD(timeline.capacity), 1, 100'000),
       duration_key("timeline.active_window", FIELD(timeline.active_window)),
-      not_yet(mode_key()),
+      mode_key(),
       size_key("timeline.memory", FIELD(timeline.memory), mib, 64 * tib),
       cost_key("costs.append_ns", FIELD(timeline.modes.costs.append)),
       cost_key("costs.deliver_ns", FIELD(timeline.modes.costs.deliver)),

@@ -41,6 +41,7 @@ std::string encode_position(Position position) {
 void Leaves::reset() {
   leaves_.clear();
   ++epoch_;
+  deferred_.clear();
   fetches_.clear();
   parked_ = parked_bytes_ = followers_bytes_ = 0;
 }
@@ -78,6 +79,8 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
   leaf->applied = tail.applied;
   leaf->newest = tail.newest;
   leaf->known = leaf->applied;
+  leaf->mode = first_mode_;
+  leaf->late = deferred_.find(leaf->no);
   const std::string forwards = KeyBuilder(bucket_, Table::forward).add(leaf->no);
   reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view value) {
     Cursor edge(value);
@@ -94,6 +97,7 @@ Leaf* Leaves::create(std::string_view reflector, LeafNo no, Position generation,
   leaf->no = no;
   leaf->reflector = reflector;
   leaf->generation = generation;
+  leaf->mode = first_mode_;
   std::string number;
   put_be32(number, no.value());
   writes.put(KeyBuilder(bucket_, Table::leaf_no).add(reflector), number);
@@ -111,6 +115,7 @@ void Leaves::retire(std::string_view reflector, store::Writes& writes) {
   while (!leaf.parked.empty()) unpark(leaf, leaf.parked.begin());
   schedule(leaf, Instant::never());
   followers_changed(leaf);
+  deferred_.erase(leaf.no);
   writes.erase(KeyBuilder(bucket_, Table::leaf_no).add(reflector));
   writes.erase(KeyBuilder(bucket_, Table::leaf).add(leaf.no));
   writes.erase(KeyBuilder(bucket_, Table::applied).add(leaf.no));
@@ -284,6 +289,18 @@ void Leaves::followers_changed(Leaf& leaf) {
   leaf.followers_in_ram = Leaf::InRam::no;
 }
 
+bool Leaves::followed_by(Leaf& leaf, EntityNo follower, const store::Reader& reader) {
+  if (leaf.followers_in_ram == Leaf::InRam::no) load_followers(leaf, reader);
+  if (leaf.followers_in_ram == Leaf::InRam::yes) return std::binary_search(leaf.followers.begin(), leaf.followers.end(), follower.value());
+  return Followers(bucket_, leaf.no, reader).contains(follower);
+}
+
+void Leaves::settle(Position upto) {
+  if (deferred_.empty()) return;
+  deferred_.settle(upto);
+  for (auto& [name, leaf] : leaves_) leaf->late = deferred_.find(leaf->no);
+}
+
 bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
   if (!leaf.audit) leaf.audit.emplace().until = m;
   Leaf::Audit& audit = *leaf.audit;
@@ -406,6 +423,7 @@ void Leaves::check() const {
     ASSERT(leaf->followers.empty() || leaf->followers_in_ram == Leaf::InRam::yes);
     ASSERT(leaf->reflector == name);
     ASSERT(!leaf->plain || leaf->quiet());
+    ASSERT(leaf->late == deferred_.find(leaf->no));
     ASSERT(leaf->parked.size() <= limits::park_max);
     if (leaf->welcomed && !leaf->parked.empty()) ASSERT(leaf->parked.begin()->first > leaf->applied);
     parked += leaf->parked.size();

@@ -15,6 +15,8 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "leaf/deferred.h"
+#include "leaf/modes.h"
 #include "store/reader.h"
 #include "store/writes.h"
 #include "wire/letter.h"
@@ -39,6 +41,8 @@ struct Leaf {
   enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
   bool welcomed = false;          // before: every follower is pending, everything is parked
   bool plain = false;             // was found to be quiet(), and nobody but plain deliveries had it since
+  Mode mode = Mode::append;       // In RAM only
+  Deferred::Late* late = nullptr; // kept by Leaves: rows of it are in no timeline. In RAM only
 
   std::string reflector;
   Position generation;            // the position of the join
@@ -115,7 +119,9 @@ struct ReflectorEqual {
 
 class Leaves {
  public:
-  explicit Leaves(BucketId bucket) : bucket_(bucket) {}
+  explicit Leaves(BucketId bucket) : bucket_(bucket), deferred_(bucket) {}
+  // That a leaf has when it is made or read from the store. Before the first of them.
+  void begin_with(Mode mode) { first_mode_ = mode; }
 
   // Forgets all that is in RAM (the store went back to its last commit, or the bucket is opened).
   void reset();
@@ -163,8 +169,26 @@ class Leaves {
   void follower_added(Leaf& leaf, EntityNo follower);
   void follower_removed(Leaf& leaf, EntityNo follower);
   void followers_changed(Leaf& leaf);
+  // REQUIRES: the step has not written to its followers.
+  bool followed_by(Leaf& leaf, EntityNo follower, const store::Reader& reader);
   void limit_followers(size_t bytes_max) { followers_bytes_max_ = bytes_max; }
   size_t followers_bytes() const { return followers_bytes_; }
+
+  // A row is written to no timeline: they take it in when they are read. Returns false when there is no room to
+  // remember that of one leaf more: then it is written to them.
+  bool defer(Leaf& leaf, Position at) {
+    if (!leaf.late && !(leaf.late = deferred_.add(leaf.no, at))) return false;
+    deferred_.defer(*leaf.late, at);
+    return true;
+  }
+  const Deferred& deferred() const { return deferred_; }
+  void settle(Position upto);                   // every timeline was brought up to there
+
+  // Those in RAM, in no order that means anything.
+  template <class Visit>
+  void each_in_ram(const Visit& visit) {
+    for (const auto& [name, leaf] : leaves_) visit(*leaf);
+  }
 
   // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).
   void fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets);
@@ -196,6 +220,8 @@ class Leaves {
   // By reflector; a cache of the store but for the parked items and fetches of each.
   std::unordered_map<std::string, std::unique_ptr<Leaf>, ReflectorHash, ReflectorEqual> leaves_;
   uint32_t epoch_ = 0;            // counts when leaves left it
+  Mode first_mode_ = Mode::append;
+  Deferred deferred_;
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
   size_t parked_ = 0, parked_bytes_ = 0;
   size_t followers_bytes_ = 0, followers_bytes_max_ = 16u << 20;  // of the followers in RAM

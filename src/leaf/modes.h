@@ -30,6 +30,7 @@ struct Costs {
 
 struct ModeOptions {
   std::optional<Mode> forced;  // nothing: decided for each leaf from what is measured
+  uint64_t shuffle = 0;        // of tests: leaves change their mode by chance, this is its seed. 0: they do not
   Costs costs;
 };
 

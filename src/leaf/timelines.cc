@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "base/assert.h"
@@ -138,7 +139,7 @@ inline void Timelines::add(Header& header, EntityNo follower, uint32_t offset) {
 }
 
 // Those behind it move up. REQUIRES: all are shown.
-void Timelines::take_out(Header& header, uint32_t in, uint32_t k) {
+void Timelines::take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k) {
   while (true) {
     Line& here = line(in);
     const uint32_t fill = in == header.newest ? header.fill : Line::entries;
@@ -148,8 +149,13 @@ void Timelines::take_out(Header& header, uint32_t in, uint32_t k) {
     in = here.next;
     k = 0;
   }
+  pop_newest(header, follower);
+}
+
+// REQUIRES: it has an entry in its lines.
+void Timelines::pop_newest(Header& header, EntityNo follower) {
+  entries_ -= total(header, follower) <= capacity_;
   --header.count;
-  --entries_;
   if (--header.fill > 0 || header.newest == header.oldest) return;
   const uint32_t emptied = header.newest;
   header.newest = line(emptied).prev;
@@ -163,6 +169,7 @@ void Timelines::take_out(Header& header, uint32_t in, uint32_t k) {
 void Timelines::make_base_for(Position at) {
   if (below_base(at) || (at.packed() - base_ <= UINT32_MAX && (base_ != 0 || at.packed() < base_distance))) return;
   if (std::any_of(headers_.begin(), headers_.end(), [](const Header& header) { return header.count > 0; })) drop_all();
+  for (Header& header : headers_) header.upto = 0;
   base_ = at.packed() > base_distance ? at.packed() - base_distance : 0;
 }
 
@@ -192,29 +199,91 @@ size_t Timelines::bytes() const {
          blocks_.capacity() * sizeof blocks_[0] + odd_entries_ * sizeof(HomeEntry) + odd_.size() * odd_home_bytes;
 }
 
-Timelines::View Timelines::open(EntityNo follower, Now now, const store::Reader& reader) {
-  const uint32_t no = follower.value();
-  if (!contains(follower)) {
-    const Home home = read_home(bucket_, follower, capacity_, reader);
-    if (!home.entries.empty()) make_base_for(home.entries.back().position);
-    if (homes_++ == 0) oldest_held_ = Position(UINT64_MAX);
-    if (headers_.size() <= no) headers_.resize(no + 1);
-    Header& header = headers_[no];
-    header.newest = header.oldest = take_line(follower);
-    line(header.newest).prev = line(header.newest).next = 0;
-    header.left = home.left;
-    for (const HomeEntry& entry : home.entries) {
-      if (entry.backfilled || entry.direct || below_base(entry.position)) {
-        add_odd(header, follower, entry);
-      } else {
-        add(header, follower, static_cast<uint32_t>(entry.position.packed() - base_));
-      }
-    }
-    if (!home.entries.empty()) oldest_held_ = std::min(oldest_held_, home.entries.front().position);
-    if (bytes() > bytes_max_) make_room(follower);
-  }
-  headers_[no].read_s = seconds(now.instant);
+Timelines::View Timelines::open(EntityNo follower, Now now, const Deferred& deferred, const store::Reader& reader) {
+  const uint16_t reads = this->reads(follower);
+  if (!contains(follower) || !take_in(follower, deferred, reader)) read_cold(follower, reader);
+  Header& header = headers_[follower.value()];
+  header.read_s = seconds(now.instant);
+  header.reads = static_cast<uint16_t>(reads + 1);
   return view(follower);
+}
+
+void Timelines::read_cold(EntityNo follower, const store::Reader& reader) {
+  const uint32_t no = follower.value();
+  const Home home = read_home(bucket_, follower, capacity_, reader);
+  const Position upto = reader.position(bucket_);  // what a step in progress has deferred is not in there
+  make_base_for(upto);
+  if (homes_++ == 0) oldest_held_ = Position(UINT64_MAX);
+  if (headers_.size() <= no) headers_.resize(no + 1);
+  Header& header = headers_[no];
+  header.newest = header.oldest = take_line(follower);
+  line(header.newest).prev = line(header.newest).next = 0;
+  header.left = home.left;
+  header.upto = below_base(upto) ? 0 : static_cast<uint32_t>(upto.packed() - base_);
+  for (const HomeEntry& entry : home.entries) {
+    if (entry.backfilled || entry.direct || below_base(entry.position)) {
+      add_odd(header, follower, entry);
+    } else {
+      add(header, follower, static_cast<uint32_t>(entry.position.packed() - base_));
+    }
+  }
+  if (!home.entries.empty()) oldest_held_ = std::min(oldest_held_, home.entries.front().position);
+  if (bytes() > bytes_max_) make_room(follower);
+}
+
+// Returns false when it was dropped: the store is the shorter way. A row not above what has left it has left too:
+// as many newer ones as are shown stood there then.
+bool Timelines::take_in(EntityNo follower, const Deferred& deferred, const store::Reader& reader) {
+  const Position synced = upto(headers_[follower.value()]);
+  if (deferred.newest() <= synced) return true;
+  std::vector<Position> rows;
+  const Position now_upto = reader.position(bucket_);
+  if (!deferred.collect(follower, synced, capacity_, reader, rows) || (!rows.empty() && below_base(rows.front()))) {
+    ++taken_in_.given_up;
+    drop(follower);
+    return false;
+  }
+  make_base_for(now_upto);
+  if (!contains(follower)) return false;
+  Header& header = headers_[follower.value()];
+  const Position left = view(follower).left();
+  rows.erase(rows.begin(), std::upper_bound(rows.begin(), rows.end(), left));
+  if (!rows.empty()) {
+    const auto offset = [this](Position at) { return static_cast<uint32_t>(at.packed() - base_); };
+    oldest_held_ = std::min(oldest_held_, rows.front());
+    // Those above the oldest of the rows come out, and in again between them.
+    std::vector<uint32_t> above;
+    while (header.fill > 0 && line(header.newest).offsets[header.fill - 1] >= offset(rows.front())) {
+      above.push_back(line(header.newest).offsets[header.fill - 1]);
+      pop_newest(header, follower);
+    }
+    size_t repeats = 0;
+    for (const Position row : rows) {
+      const uint32_t at = offset(row);
+      for (; !above.empty() && above.back() < at; above.pop_back()) add(header, follower, above.back());
+      if (!above.empty() && above.back() == at && !planted("a switched leaf's rows are shown twice")) ++repeats;
+      else add(header, follower, at);
+    }
+    for (; !above.empty(); above.pop_back()) add(header, follower, above.back());
+    ++taken_in_.times;
+    taken_in_.rows += rows.size() - repeats;
+    taken_in_.repeats += repeats;
+  }
+  brought_up(follower, now_upto);
+  return true;
+}
+
+void Timelines::brought_up(EntityNo follower, Position upto) {
+  if (!contains(follower) || below_base(upto) || upto.packed() - base_ > UINT32_MAX) return;
+  uint32_t& known = headers_[follower.value()].upto;
+  known = std::max(known, static_cast<uint32_t>(upto.packed() - base_));
+}
+
+Position Timelines::all_brought_up() const {
+  Position all(UINT64_MAX);
+  for (const Header& header : headers_)
+    if (header.newest != 0) all = std::min(all, upto(header));
+  return all;
 }
 
 size_t Timelines::append_all(const uint32_t* followers, size_t n, Position at) {
@@ -297,7 +366,7 @@ bool Timelines::retract(EntityNo follower, Position position) {
   }
   Header& header = headers_[follower.value()];
   if (!found->odd) {
-    take_out(header, found->line, found->k);
+    take_out(header, follower, found->line, found->k);
     return true;
   }
   auto& odd = odd_.at(follower.value());
@@ -322,7 +391,9 @@ void Timelines::drop(EntityNo follower) {
     odd_entries_ -= odd->second.size();
     odd_.erase(odd);
   }
+  const uint16_t reads = header.reads;
   header = Header();
+  header.reads = reads;
   if (--homes_ == 0) drop_all();
 }
 
@@ -373,7 +444,7 @@ void Timelines::make_room(EntityNo keep) {
   }
 }
 
-void Timelines::check(const store::Reader& reader) const {
+void Timelines::check(const Deferred& deferred, const store::Reader& reader) const {
   size_t entries = 0, odd_entries = 0, homes = 0, lines = 0;
   for (uint32_t no = 0; no < headers_.size(); ++no) {
     const Header& header = headers_[no];
@@ -389,15 +460,24 @@ void Timelines::check(const store::Reader& reader) const {
     }
     ASSERT(count == header.count && line(header.oldest).prev == 0);
     const Home cold = read_home(bucket_, EntityNo(no), capacity_, reader);
-    ASSERT(warm.size() == cold.entries.size() && warm.left() >= cold.left);
-    size_t at = 0;
+    std::map<Position, Shown> all;  // with what it will take in
+    std::vector<Position> rows;
+    ASSERT(deferred.collect(EntityNo(no), upto(header), SIZE_MAX, reader, rows));
+    Position left = warm.left();
+    for (const Position row : rows)
+      if (row > left) all.emplace(row, Shown{row});
     warm.up(Position(), [&](const Shown& shown) {
-      const HomeEntry& entry = cold.entries[at++];
-      ASSERT(shown.position == entry.position && warm.entry(shown, reader).ref == entry.ref && shown.backfilled() == entry.backfilled);
+      ASSERT(shown.position >= oldest_held_);
+      all.insert_or_assign(shown.position, shown);
       return true;
     });
-    ASSERT(at == cold.entries.size());
-    if (at > 0) ASSERT(cold.entries.front().position >= oldest_held_);
+    for (; all.size() > capacity_; all.erase(all.begin())) left = all.begin()->first;
+    ASSERT(all.size() == cold.entries.size() && left >= cold.left && upto(header) <= reader.position(bucket_));
+    auto entry = cold.entries.begin();
+    for (const auto& [position, shown] : all) {
+      ASSERT(position == entry->position && warm.entry(shown, reader).ref == entry->ref && shown.backfilled() == entry->backfilled);
+      ++entry;
+    }
   }
   ASSERT(entries == entries_ && odd_entries == odd_entries_ && homes == homes_ && lines == lines_used_);
 }

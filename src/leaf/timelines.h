@@ -5,6 +5,9 @@
 // free list in blocks. A header of 32 bytes for each entity, by its number, says where its lines are. What
 // the position does not tell (the body) is looked up when somebody reads. The few entries that are no plain
 // delivery stand beside, with all that they are.
+//
+// What is not written to timelines (deferred.h) they take in when they are opened: each remembers up to which
+// position it has everything.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,7 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "leaf/deferred.h"
 #include "leaf/home.h"
 #include "store/reader.h"
 
@@ -32,6 +36,8 @@ class Timelines {
     uint32_t count = 0;          // entries in the lines
     uint32_t read_s = 0;         // when it was last read, in seconds, rounded up
     Position left;               // of the newest entry that was given up; zero: none
+    uint32_t upto = 0;           // an offset: it has what was deferred up to there. 0: perhaps nothing of that
+    uint16_t reads = 0;          // how often it was opened; stays when it is dropped
     uint8_t fill = 0;            // entries in the newest line
     bool odd = false;            // has entries beside its lines
   };
@@ -104,9 +110,20 @@ class Timelines {
 
   bool empty() const { return homes_ == 0; }
   bool contains(EntityNo follower) const { return follower.value() < headers_.size() && headers_[follower.value()].newest != 0; }
-  // Returns the timeline, read from the store if it is not in memory.
-  View open(EntityNo follower, Now now, const store::Reader& reader);
-  View view(EntityNo follower) const { return {*this, follower}; }  // REQUIRES: contains(follower)
+  // Returns the timeline, read from the store if it is not in memory, with all that was deferred.
+  View open(EntityNo follower, Now now, const Deferred& deferred, const store::Reader& reader);
+  // … as it lies there: what was deferred since it was opened may lack. REQUIRES: contains(follower)
+  View view(EntityNo follower) const { return {*this, follower}; }
+  // What was deferred was written to this one, up to there. REQUIRES: it lacked nothing below.
+  void brought_up(EntityNo follower, Position upto);
+  // Not in memory: it is read from the store before anybody looks.
+  bool lacks_nothing(EntityNo follower, const Deferred& deferred) const {
+    return !contains(follower) || upto(headers_[follower.value()]) >= deferred.newest();
+  }
+  // Returns up to where all have what was deferred; the highest position when there is none.
+  Position all_brought_up() const;
+  // Counts on with each open(), whether it was in memory or not, and comes round; begins again at 0 when all were dropped.
+  uint16_t reads(EntityNo follower) const { return follower.value() < headers_.size() ? headers_[follower.value()].reads : 0; }
 
   // A plain delivery for all of these that are in memory. Returns how many that were.
   // REQUIRES: `at` is above all entries.
@@ -136,21 +153,31 @@ class Timelines {
   size_t size() const { return homes_; }
   size_t entries() const { return entries_; }  // that they show
   size_t bytes() const;                        // allocated
-  // Invariant: each has the entries of read_home() of now ("cold equals warm"), and a `left`
-  // that is not below its.
-  void check(const store::Reader& reader) const;
+  struct TakenIn {
+    uint64_t times = 0, rows = 0;              // deferred rows that were taken in
+    uint64_t repeats = 0;                      // … that stood there already
+    uint64_t given_up = 0;                     // timelines that were read from the store instead: that was too much
+  };
+  const TakenIn& taken_in() const { return taken_in_; }
+  // Invariant: each has, with what was deferred, the entries of read_home() of now ("cold equals warm"), and a
+  // `left` that is not below its.
+  void check(const Deferred& deferred, const store::Reader& reader) const;
 
  private:
   static constexpr size_t prefetched = 8;
   Line& line(uint32_t no) { return blocks_[no >> block_shift_][no & block_mask_]; }
   const Line& line(uint32_t no) const { return blocks_[no >> block_shift_][no & block_mask_]; }
   bool below_base(Position at) const { return at.packed() < base_; }
+  Position upto(const Header& header) const { return header.upto == 0 ? Position() : Position(base_ + header.upto); }
+  void read_cold(EntityNo follower, const store::Reader& reader);
+  bool take_in(EntityNo follower, const Deferred& deferred, const store::Reader& reader);
+  void pop_newest(Header& header, EntityNo follower);
   size_t total(const Header& header, EntityNo follower) const { return header.count + (header.odd ? odd_.at(follower.value()).size() : 0); }
   void make_base_for(Position at);
   void add(Header& header, EntityNo follower, uint32_t offset);
   void new_line(Header& header, EntityNo follower);
   uint32_t take_line(EntityNo keep);
-  void take_out(Header& header, uint32_t in, uint32_t k);
+  void take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k);
   void add_odd(Header& header, EntityNo follower, const HomeEntry& entry);
   void make_room(EntityNo keep);
   struct Found {
@@ -173,6 +200,7 @@ class Timelines {
   size_t lines_used_ = 0;
   size_t homes_ = 0, entries_ = 0, odd_entries_ = 0;
   Position oldest_held_;                       // no entry is below
+  TakenIn taken_in_;
 };
 
 }  // namespace canopy::leaf

@@ -356,6 +356,8 @@ struct Shard::Impl {
     add("cycles", cycles), add("commits", commits), add("commits_refused", commits_refused), add("answered_busy", answered_busy);
     add("publishes", c.publishes), add("follows", c.follows), add("unfollows", c.unfollows), add("reads", c.reads);
     add("deliveries", c.deliveries), add("deliveries_plain", c.deliveries_plain), add("timeline_writes", c.timeline_writes), add("letters_cut", letters_cut),
+    add("rows_deferred", c.rows_deferred), add("merges", c.merges), add("rows_merged", c.rows_merged);
+    add("merge_repeats", c.merge_repeats), add("merges_given_up", c.merges_given_up), add("mode_switches", c.mode_switches);
     add("rows_trimmed", c.rows_trimmed), add("rows_joined", c.rows_joined), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
     add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
     add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);

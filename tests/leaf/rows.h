@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "leaf/chains.h"
+#include "leaf/deferred.h"
 #include "leaf/home.h"
 #include "store/keys.h"
 #include "store/mem_backend.h"
@@ -83,6 +84,7 @@ class Rows {
 
   std::unique_ptr<store::Store> store;
   Position position{1, 0};
+  Deferred deferred{here};
 
  private:
   store::MemBackend backend_;

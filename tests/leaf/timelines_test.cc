@@ -52,7 +52,7 @@ TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline tha
   timelines.limit(3, 1u << 20, Duration::of_s(3600));
   const Now now{{1'000'000}, 0};
   CHECK_FALSE(timelines.retract(bob, at[0]));  // not in memory
-  CHECK(timelines.open(bob, now, *rows.store).size() == 3);
+  CHECK(timelines.open(bob, now, rows.deferred, *rows.store).size() == 3);
   CHECK(timelines.holds(bob, at[1]));
   CHECK_FALSE(timelines.holds(bob, Position(1, 1)));
 
@@ -60,12 +60,12 @@ TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline tha
   CHECK_FALSE(timelines.retract(bob, at[1]));
   REQUIRE(timelines.contains(bob));
   CHECK(timelines.entries() == 2);
-  CHECK(timelines.open(bob, now, *rows.store).left().zero());
+  CHECK(timelines.open(bob, now, rows.deferred, *rows.store).left().zero());
 
   timelines.append(bob, {rows.deliver(1, 103, false), Rows::ref(103), false});
   const Position fourth = rows.deliver(1, 104, false);
   CHECK(timelines.append(bob, {fourth, Rows::ref(104), false}) < fourth);
-  CHECK(timelines.open(bob, now, *rows.store).left() == at[0]);
+  CHECK(timelines.open(bob, now, rows.deferred, *rows.store).left() == at[0]);
   CHECK_FALSE(timelines.retract(bob, at[0]));  // it has left: nothing changes
   REQUIRE(timelines.contains(bob));
   CHECK(timelines.retract(bob, fourth));
@@ -80,7 +80,7 @@ TEST_CASE("timelines: lines fill, come round at capacity, and are read from any 
     rows.follow(bob, 1);
     Timelines timelines(here);
     timelines.limit(capacity, 1u << 20, Duration::of_s(3600));
-    timelines.open(bob, now, *rows.store);
+    timelines.open(bob, now, rows.deferred, *rows.store);
     std::vector<Position> all;
     for (uint64_t id = 1; id <= 250; ++id) {
       all.push_back(deliver(rows, timelines, 1, id, {bob.value(), 999'999}));
@@ -91,7 +91,7 @@ TEST_CASE("timelines: lines fill, come round at capacity, and are read from any 
       REQUIRE(view.before_newest() == (shown > 1 || all.size() > 1 ? all[all.size() - 2] : Position()));
       REQUIRE(view.left() == (all.size() > capacity ? all[all.size() - capacity - 1] : Position()));
       if (id % 7 > 0) continue;
-      timelines.check(*rows.store);
+      timelines.check(rows.deferred, *rows.store);
       const std::vector<Position> newest(all.end() - static_cast<ptrdiff_t>(shown), all.end());
       for (size_t i = 0; i < newest.size(); i += 1 + newest.size() / 9) {
         REQUIRE(up(view, newest[i]) == std::vector<Position>(newest.begin() + static_cast<ptrdiff_t>(i), newest.end()));
@@ -145,13 +145,13 @@ TEST_CASE("timelines: whatever arrives, is addressed, brought or taken back, war
           delivered.erase(one);
           break;
         }
-        case 4: timelines.open(EntityNo(who), now, *rows.store); break;
+        case 4: timelines.open(EntityNo(who), now, rows.deferred, *rows.store); break;
         case 5:
           if (random.chance(20)) rows.position = Position(rows.position.packed() + (uint64_t{1} << (20 + random.below(14))));
           break;
         default: delivered[deliver(rows, timelines, leaf, ++id, followers[leaf])] = leaf;
       }
-      timelines.check(*rows.store);
+      timelines.check(rows.deferred, *rows.store);
       if (!timelines.contains(EntityNo(who))) continue;
       const auto view = timelines.view(EntityNo(who));
       auto shown = up(view);
@@ -169,7 +169,7 @@ TEST_CASE("timelines: what is too far above the base makes a new one, what is to
   rows.follow(carol, 1);
   Timelines timelines(here);
   timelines.limit(800, 1u << 20, Duration::of_s(3600));
-  timelines.open(bob, now, *rows.store);
+  timelines.open(bob, now, rows.deferred, *rows.store);
   const Position first = deliver(rows, timelines, 1, 100, {5, 6});
   rows.position = Position(rows.position.packed() + (uint64_t{1} << 33));
   const Position second = rows.deliver(1, 101, false);
@@ -177,12 +177,12 @@ TEST_CASE("timelines: what is too far above the base makes a new one, what is to
   CHECK(timelines.append_all(both, 2, second) == 0);
   CHECK(timelines.empty());
   CHECK(timelines.bytes() == 0);
-  CHECK(up(timelines.open(bob, now, *rows.store)) == std::vector{first, second});
-  timelines.open(carol, now, *rows.store);
+  CHECK(up(timelines.open(bob, now, rows.deferred, *rows.store)) == std::vector{first, second});
+  timelines.open(carol, now, rows.deferred, *rows.store);
   const Position third = deliver(rows, timelines, 1, 102, {5, 6});
   CHECK(up(timelines.view(carol)) == std::vector{first, second, third});
   CHECK(down(timelines.view(bob), third) == std::vector{second, first});
-  timelines.check(*rows.store);
+  timelines.check(rows.deferred, *rows.store);
 }
 
 TEST_CASE("timelines: beyond the bound the coldest half goes, and all memory goes with the last") {
@@ -195,7 +195,7 @@ TEST_CASE("timelines: beyond the bound the coldest half goes, and all memory goe
   constexpr size_t most = 96u << 10;
   timelines.limit(800, most, Duration::of_s(10));
   for (uint32_t no = 1; no <= homes; ++no) {
-    timelines.open(EntityNo(no), {{no * 1'000'000}, 0}, *rows.store);
+    timelines.open(EntityNo(no), {{no * 1'000'000}, 0}, rows.deferred, *rows.store);
     REQUIRE(timelines.contains(EntityNo(no)));
     REQUIRE(timelines.bytes() <= most);
   }
@@ -210,7 +210,7 @@ TEST_CASE("timelines: beyond the bound the coldest half goes, and all memory goe
     REQUIRE(timelines.bytes() <= most);
   }
   CHECK(timelines.contains(EntityNo(homes)));
-  timelines.check(*rows.store);
+  timelines.check(rows.deferred, *rows.store);
 
   timelines.drop_unused({{(homes + 5) * 1'000'000}, 0}, [](EntityNo no) { return no == EntityNo(homes - 8); });
   CHECK_FALSE(timelines.contains(EntityNo(homes - 7)));
@@ -227,7 +227,7 @@ TEST_CASE("timelines: an entry takes at most 8 bytes where there are a hundred o
   Timelines timelines(here);
   timelines.limit(800, 1u << 30, Duration::of_s(10));
   std::vector<uint32_t> followers;
-  for (uint32_t no = 1; no <= homes; ++no) timelines.open(EntityNo(no), now, *rows.store), followers.push_back(no);
+  for (uint32_t no = 1; no <= homes; ++no) timelines.open(EntityNo(no), now, rows.deferred, *rows.store), followers.push_back(no);
   for (uint64_t id = 1; id <= 100; ++id) deliver(rows, timelines, 1, id, followers);
   CHECK(timelines.entries() == 100 * homes);
   CHECK(timelines.bytes() <= 8 * timelines.entries());
@@ -242,7 +242,7 @@ TEST_CASE("timelines: those with entries below a horizon go") {
   Timelines timelines(here);
   rows.deliver(1, 100, false);
   const Position second = rows.deliver(2, 101, false);
-  timelines.open(bob, now, *rows.store), timelines.open(carol, now, *rows.store), timelines.open(EntityNo(7), now, *rows.store);
+  timelines.open(bob, now, rows.deferred, *rows.store), timelines.open(carol, now, rows.deferred, *rows.store), timelines.open(EntityNo(7), now, rows.deferred, *rows.store);
   timelines.drop_with_entries_below(second);
   CHECK_FALSE(timelines.contains(bob));
   CHECK(timelines.contains(carol));

@@ -51,6 +51,8 @@ const std::vector<PlantedBug> planted_bugs = {
     {"cut letter loses its rest", 12},
     {"followers in memory miss a follow", 1},
     {"chain link skips a delivery", 1},
+    {"a merge forgets a leaf", 2},
+    {"a switched leaf's rows are shown twice", 20},
 };
 
 struct Arguments {

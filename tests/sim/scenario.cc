@@ -99,6 +99,9 @@ Scenario scenario_of(uint64_t seed) {
   choose_graph(graph, s);
   Random deliveries(Random(seed ^ 0xde11'0000'0000'0000).next());
   if (deliveries.chance(30)) s.cycle_timelines_max = between(deliveries, 1, 6);
+  Random modes(Random(seed ^ 0x30de'0000'0000'0000).next());
+  if (modes.chance(20)) s.modes.forced = leaf::Mode::merge;
+  else if (modes.chance(45)) s.modes.shuffle = modes.next() | 1;
   return s;
 }
 
@@ -125,7 +128,8 @@ std::string describe(const Scenario& s) {
          ms("faults_ms", s.faults) + number("operations_s", s.operations_per_second) + number("tails", s.tails) +
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
-         ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) + graph;
+         ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) +
+         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(leaf::mode_name(s.modes.forced.value_or(leaf::Mode::append)))) + graph;
 }
 
 }  // namespace canopy::sim
