@@ -23,7 +23,7 @@ namespace canopy::bucket {
 // Packets and pushes wait until run().
 class Desk {
  public:
-  explicit Desk(map::FabricSettings settings = small()) {
+  explicit Desk(map::FabricSettings settings = small(), leaf::ModeOptions modes = {}) : modes_(modes) {
     auto map = map::plan_fabric(std::string(16, 'f'), settings, {{"n1", "", "", "", "", 1000}});
     map_ = std::make_shared<const map::BucketMap>(std::move(map));
     open();
@@ -37,13 +37,16 @@ class Desk {
   }
   // As after a crash: what was committed, and nothing else.
   void open() {
+    bucket::BucketOptions options;
+    options.modes = modes_;
+    for (const auto& b : buckets_) before_.add(b->counters());
     buckets_.clear();
     packets.clear();
     store_.reset();
     backend_.crash();
     store_ = std::move(store::Store::open(backend_, {}).value());
     for (uint16_t b = 0; b < map_->settings.bucket_count; ++b)
-      buckets_.push_back(std::make_unique<Bucket>(BucketId(b), map_, NodeIndex(0), bucket::BucketOptions(), *store_, now));
+      buckets_.push_back(std::make_unique<Bucket>(BucketId(b), map_, NodeIndex(0), options, *store_, now));
   }
 
   std::vector<bucket::Out> step(BucketId id, const bucket::Event& event) {
@@ -288,12 +291,14 @@ class Desk {
   map::BucketMap const& map() const { return *map_; }
   Bucket& bucket_of(std::string_view entity) { return *buckets_.at(map_->bucket_of(entity).value()); }
   Bucket::Counters counters() const {
-    Bucket::Counters sum;
+    Bucket::Counters sum = before_;
     for (const auto& b : buckets_) sum.add(b->counters());
     return sum;
   }
 
  private:
+  const leaf::ModeOptions modes_;
+  Bucket::Counters before_;          // of those that died
   bucket::MapRef map_;
   store::MemBackend backend_;
   std::unique_ptr<store::Store> store_;

@@ -26,7 +26,7 @@ inline map::FabricSettings drawn(Random& random) {
 
 class Life {
  public:
-  explicit Life(uint64_t seed) : random_(seed), deletions_(random_.chance(50)), desk(drawn(random_)) {}
+  explicit Life(uint64_t seed, leaf::ModeOptions modes = {}) : random_(seed), deletions_(random_.chance(50)), desk(drawn(random_), modes) {}
 
   void act() {
     switch (random_.below(20)) {
