@@ -74,6 +74,7 @@ struct Deferred::Walk {
       begun = true;
       if (position <= above) return false;
       if (position <= late.newest && wanted(row)) rows.push_back(position);
+      if (row.before <= above) return false;  // mostly there is one new row: the one below need not be looked at
       over = links_left > 0 && rows.size() <= rows_max;
       if (over) --links_left;
       return over;
