@@ -102,7 +102,7 @@ class Client {
   Result<Names> following(std::string entity, uint32_t limit = 50, Cursor after = 0);
   Result<Place> lookup(std::string entity);
   Result<Map> map(uint64_t after = 0);
-  Result<Tree> tree(std::string entity, uint32_t depth = 0, uint32_t fanout = 0);
+  Result<Tree> tree(std::string entity, uint32_t depth = 0, uint32_t fanout = 0, bool costs = false);
   Result<Status> status();
 
   // ---- Many requests at a time ----

@@ -142,6 +142,7 @@ struct GetTree {
   std::string entity = {};
   uint32_t depth = 0;   // levels to list; 0: all
   uint32_t fanout = 0;  // as the tree would be with this fanout; 0: as it is
+  bool costs = false;   // of each leaf its mode, and what each mode costs
 };
 struct GetStatus {};
 
@@ -258,6 +259,17 @@ struct Map {
   std::vector<Bucket> buckets = {};
 };
 
+// How messages come into the homes of one leaf's followers, and what that costs there (PROTOCOL.md, TREE).
+struct LeafCosts {
+  std::string mode = {};                  // "append", "merge" or "lazy"
+  bool forced = false;                    // by the node's settings
+  uint64_t warm = 0;                      // followers with a timeline in memory
+  struct Measured {
+    double messages_per_s = 0, reads_per_s = 0;            // reads: of all followers' homes
+    uint64_t append_ns = 0, merge_ns = 0, lazy_ns = 0;     // for each message, with the reads that it causes
+  };
+  std::optional<Measured> measured = {};  // none: not enough was seen yet
+};
 struct Reflector {
   std::string kind = {};                  // "root", "branch" or "leaf"
   std::optional<uint32_t> bucket = {};    // none for a branch: it belongs to a node
@@ -266,6 +278,7 @@ struct Reflector {
   uint64_t followers = 0;                 // below it
   uint32_t level = 0;                     // the root's is 1
   uint32_t parent = 0;                    // index in the list; the root names itself
+  std::optional<LeafCosts> costs = {};    // of a leaf, when asked for
 };
 struct Tree {
   std::string entity = {};

@@ -255,6 +255,7 @@ class Bucket {
   wire::Reply following(const wire::Following& request, const store::Reader& reader) const;
   wire::Reply leaves(const wire::Leaves& request, const store::Reader& reader) const;
   wire::Reply leaf(const wire::Leaf& request, const store::Reader& reader);
+  wire::LeafCosts costs_of(leaf::Leaf& leaf, const store::Reader& reader);
   MessageId newest_message(EntityNo entity, const store::Reader& reader) const;
   void follows_settled(LeafNo leaf, wire::FollowState state, Effects& effects);
   leaf::Leaf* join(const std::string& author, Position generation, Now now, Effects& effects);

@@ -194,8 +194,8 @@ Result<Names> Client::following(std::string entity, uint32_t limit, Cursor after
 }
 Result<Place> Client::lookup(std::string entity) { return call<Place>(Lookup{std::move(entity)}); }
 Result<Map> Client::map(uint64_t after) { return call<Map>(GetMap{after}); }
-Result<Tree> Client::tree(std::string entity, uint32_t depth, uint32_t fanout) {
-  return call<Tree>(GetTree{std::move(entity), depth, fanout});
+Result<Tree> Client::tree(std::string entity, uint32_t depth, uint32_t fanout, bool costs) {
+  return call<Tree>(GetTree{std::move(entity), depth, fanout, costs});
 }
 Result<Status> Client::status() { return call<Status>(GetStatus{}); }
 

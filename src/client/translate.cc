@@ -98,7 +98,7 @@ struct ToWire {
   }
   wire::Request operator()(const client::Lookup& from) const { return wire::Lookup{from.entity}; }
   wire::Request operator()(const client::GetMap& from) const { return wire::Map{from.after}; }
-  wire::Request operator()(const client::GetTree& from) const { return wire::Tree{from.entity, from.depth, from.fanout}; }
+  wire::Request operator()(const client::GetTree& from) const { return wire::Tree{from.entity, from.depth, from.fanout, from.costs}; }
   wire::Request operator()(const client::GetStatus&) const { return wire::Status{}; }
 };
 
@@ -106,6 +106,14 @@ struct ToWire {
 
 client::Error damaged(std::string what) {
   return {client::Code::internal, "the answer cannot be read: " + std::move(what), client::milliseconds{0}};
+}
+
+client::LeafCosts costs_of(const wire::LeafCosts& from) {
+  client::LeafCosts to{from.mode, from.forced, from.warm, {}};
+  if (const auto& m = from.measured)
+    to.measured = client::LeafCosts::Measured{static_cast<double>(m->messages_milli) / 1e3, static_cast<double>(m->reads_milli) / 1e3,
+                                              m->append_ns, m->merge_ns, m->lazy_ns};
+  return to;
 }
 
 client::Result<client::Entry> entry_of(const wire::Entry& from) {
@@ -257,6 +265,7 @@ struct FromWire {
       to.followers = reflector.followers;
       to.level = reflector.level;
       to.parent = reflector.parent;
+      if (reflector.costs) to.costs = costs_of(*reflector.costs);
       tree.reflectors.push_back(std::move(to));
     }
     return client::Answer(std::move(tree));

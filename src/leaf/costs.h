@@ -55,12 +55,12 @@ constexpr double clearly = 1.5;
 // The look at one leaf: who is in the sample, and how often each had been read at the look before.
 class Look {
  public:
-  static constexpr size_t sample_max = 64;
+  static constexpr size_t sample_max = 256;
   // What is counted down from, for each message, `weight(followers)`: a look costs little beside what came
   // between two.
-  static constexpr int32_t every = 16'384;
+  static constexpr int32_t every = 65'536;
   static constexpr int32_t weight(size_t followers) {
-    return static_cast<int32_t>(followers < every ? followers : every) + 64;
+    return static_cast<int32_t>(followers < every ? followers : every) + static_cast<int32_t>(sample_max);
   }
 
   const Seen& seen() const { return seen_; }
@@ -68,7 +68,7 @@ class Look {
   // follower's Reader.
   struct Reader {
     bool warm = false;
-    uint32_t reads = 0;  // counts on, and comes round
+    uint32_t reads = 0;  // counts on; less than before: it began anew
   };
   // Returns whether there is anything new to judge by: the first look only begins.
   template <class State>
@@ -80,7 +80,7 @@ class Look {
       fresh.seconds = static_cast<double>((now - at_).us) / 1e6;
       for (Sampled& one : sample_) {
         const Reader reader = state(one.no);
-        fresh.reads += reader.reads - one.reads;  // modulo 2^32
+        fresh.reads += reader.reads - (reader.reads < one.reads ? 0 : one.reads);
         fresh.warm += reader.warm;
         one.reads = reader.reads;
       }

@@ -12,8 +12,8 @@ namespace {
 // The reflectors of a planned tree in breadth, so that parents stand before children.
 class TreeBuilder {
  public:
-  TreeBuilder(const map::BucketMap& map, const std::map<BucketId, uint64_t>& followers, uint32_t depth)
-      : map_(map), followers_(followers), depth_(depth) {}
+  TreeBuilder(const map::BucketMap& map, const std::map<BucketId, const wire::LeafResult*>& leaves, uint32_t depth)
+      : map_(map), leaves_(leaves), depth_(depth) {}
 
   std::vector<wire::TreeReflector> build(const wire::Route& root, BucketId bucket) {
     add("root", bucket, root.node, root.letters(), below(root), 1, 0);
@@ -40,21 +40,23 @@ class TreeBuilder {
     }
   }
   void add_leaf(BucketId leaf, uint32_t level, uint32_t parent) {
-    add("leaf", leaf, map_.owner(leaf), 0, followers_.at(leaf), level, parent);
+    const wire::LeafResult& found = *leaves_.at(leaf);
+    add("leaf", leaf, map_.owner(leaf), 0, found.count, level, parent);
+    reflectors_.back().costs = found.costs;
   }
   void add(const char* kind, std::optional<BucketId> bucket, NodeIndex node, uint64_t children, uint64_t followers,
            uint32_t level, uint32_t parent) {
-    reflectors_.push_back({kind, bucket, map_.node(node).name, children, followers, level, parent});
+    reflectors_.push_back({kind, bucket, map_.node(node).name, children, followers, level, parent, {}});
   }
   uint64_t below(const wire::Route& route) const {
     uint64_t sum = 0;
-    for (const BucketId leaf : route.leaves) sum += followers_.at(leaf);
+    for (const BucketId leaf : route.leaves) sum += leaves_.at(leaf)->count;
     for (const wire::Route& child : route.children) sum += below(child);
     return sum;
   }
 
   const map::BucketMap& map_;
-  const std::map<BucketId, uint64_t>& followers_;
+  const std::map<BucketId, const wire::LeafResult*>& leaves_;
   uint32_t depth_;
   std::vector<wire::TreeReflector> reflectors_;
 };
@@ -101,7 +103,7 @@ void LeafSurvey::on_answer(uint32_t part, wire::Reply reply) {
 }
 
 void LeafSurvey::question(uint32_t part, size_t leaf, uint32_t limit, EntityNo after) {
-  ask({part, leaves_[leaf], wire::Leaf{entity_, leaves_[leaf], limit, after}});
+  ask({part, leaves_[leaf], wire::Leaf{entity_, leaves_[leaf], limit, after, tree_ && tree_->costs}});
 }
 
 // Counts of all; of the leaf where the page begins also the names, so that a small page is had at once.
@@ -159,13 +161,13 @@ void LeafSurvey::build_tree() {
   const uint32_t fanout = tree_->fanout == 0 ? map_->settings.fanout : tree_->fanout;
   const wire::Route root = reflector::plan_tree(
       leaves_, [this](BucketId leaf) { return map_->owner(leaf); }, map_->owner(bucket), std::max(fanout, 2u));
-  std::map<BucketId, uint64_t> followers;
-  for (size_t i = 0; i < leaves_.size(); ++i) followers[leaves_[i]] = counts_[i].count;
+  std::map<BucketId, const wire::LeafResult*> leaves;
+  for (size_t i = 0; i < leaves_.size(); ++i) leaves[leaves_[i]] = &counts_[i];
   wire::TreeResult result;
   result.entity = entity_;
   result.followers = total();
   result.levels = reflector::levels(root);
-  result.reflectors = TreeBuilder(*map_, followers, tree_->depth).build(root, bucket);
+  result.reflectors = TreeBuilder(*map_, leaves, tree_->depth).build(root, bucket);
   end(std::move(result));
 }
 

@@ -183,7 +183,7 @@ class ResultEncoder {
     w.key("reflectors");
     w.array(r.reflectors.size());
     for (const TreeReflector& t : r.reflectors) {
-      w.map(7);
+      w.map(t.costs ? 8 : 7);
       w.member("kind", t.kind);
       w.key("bucket");
       if (t.bucket)
@@ -195,6 +195,7 @@ class ResultEncoder {
       w.member("followers", t.followers);
       w.member("level", uint64_t{t.level});
       w.member("parent", uint64_t{t.parent});
+      if (t.costs) costs(*t.costs);
     }
   }
 
@@ -220,7 +221,7 @@ class ResultEncoder {
   }
 
   void operator()(const LeafResult& r) {
-    w.map(3);
+    w.map(r.costs ? 4 : 3);
     w.member("count", r.count);
     write_texts(w, "names", r.names);
     w.key("next");
@@ -228,6 +229,7 @@ class ResultEncoder {
       w.number(r.next->value());
     else
       w.null();
+    if (r.costs) costs(*r.costs);
   }
 
   bool damaged() const { return damaged_; }
@@ -298,6 +300,20 @@ class ResultEncoder {
     w.number(message_.time_ms);
     if (optional > 0) write_optional_fields(w, message_);
     w.bytes("body", message_.body);
+  }
+
+  void costs(const LeafCosts& c) {
+    w.key("costs");
+    w.map(c.measured ? 8 : 3);
+    w.member("mode", c.mode);
+    w.flag("forced", c.forced);
+    w.member("warm", c.warm);
+    if (!c.measured) return;
+    w.member("messages_milli", c.measured->messages_milli);
+    w.member("reads_milli", c.measured->reads_milli);
+    w.member("append_ns", c.measured->append_ns);
+    w.member("merge_ns", c.measured->merge_ns);
+    w.member("lazy_ns", c.measured->lazy_ns);
   }
 
   void bound(std::string_view name, uint64_t most) {

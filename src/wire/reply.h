@@ -112,6 +112,18 @@ struct MapResult {
   std::vector<MapNode> nodes;      // empty when nothing changed after the given version
   std::vector<MapBucket> buckets;
 };
+// What the ways of bringing messages into the homes of one leaf's followers cost (TREE with `costs`).
+struct LeafCosts {
+  std::string mode;                // the one it is in: "append", "merge" or "lazy"
+  bool forced = false;             // by the settings
+  uint64_t warm = 0;               // followers with a timeline in memory
+  // None before enough was seen. Rates are a thousandth per second, costs nanoseconds for each message.
+  struct Measured {
+    uint64_t messages_milli = 0, reads_milli = 0;  // of all followers
+    uint64_t append_ns = 0, merge_ns = 0, lazy_ns = 0;
+  };
+  std::optional<Measured> measured;
+};
 struct TreeReflector {
   std::string kind;  // "root", "branch", "leaf"
   std::optional<BucketId> bucket;  // none for a branch: it belongs to a node only
@@ -120,6 +132,7 @@ struct TreeReflector {
   uint64_t followers = 0;          // below it
   uint32_t level = 0;              // the root's is 1
   uint32_t parent = 0;             // index in the list; the root's own index for the root
+  std::optional<LeafCosts> costs{};  // of a leaf, when asked for
 };
 struct TreeResult {
   std::string entity;
@@ -141,6 +154,7 @@ struct LeafResult {
   uint64_t count = 0;
   std::vector<std::string> names;
   std::optional<EntityNo> next;
+  std::optional<LeafCosts> costs{};  // when asked for, and there is such a leaf
 };
 
 using Reply = std::variant<Error, PingResult, PublishResult, FollowResult, UnfollowResult, ReadResult,

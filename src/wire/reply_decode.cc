@@ -296,6 +296,24 @@ MapResult read_map(Fields& f) {
   return r;
 }
 
+// Of a leaf, where it was asked for.
+std::optional<LeafCosts> costs(Fields& f) {
+  const auto value = f.find("costs");
+  if (!value) return std::nullopt;
+  if (!value->is(Kind::map)) return f.refuse("costs", wrong_kind(*value, "a map")), std::nullopt;
+  Fields inner(f.owner(), f.path("costs") + ".", *value, f.encoding());
+  LeafCosts c;
+  c.mode = inner.any_text("mode");
+  c.forced = inner.boolean("forced", false);
+  c.warm = inner.number("warm", 0, 0, UINT64_MAX);
+  if (inner.given("messages_milli")) {
+    const auto number = [&](std::string_view field) { return inner.need_number(field); };
+    c.measured = {number("messages_milli"), number("reads_milli"), number("append_ns"), number("merge_ns"), number("lazy_ns")};
+  }
+  if (!inner.ok()) f.refuse_all(inner.error().value());
+  return c;
+}
+
 TreeResult read_tree(Fields& f) {
   TreeResult r;
   r.entity = f.name("entity");
@@ -310,6 +328,7 @@ TreeResult read_tree(Fields& f) {
     t.followers = inner.need_number("followers");
     t.level = number32(inner, "level");
     t.parent = number32(inner, "parent");
+    t.costs = costs(inner);
     const size_t at = r.reflectors.size();
     if (t.parent > at || (t.parent == at && at != 0)) inner.refuse("parent", "is no reflector before this one");
     r.reflectors.push_back(std::move(t));
@@ -355,6 +374,7 @@ LeafResult read_leaf(Fields& f) {
   r.count = f.need_number("count");
   r.names = texts(f, "names");
   if (f.given("next")) r.next = EntityNo(number32(f, "next"));
+  r.costs = costs(f);
   return r;
 }
 

@@ -322,11 +322,12 @@ Map read_map(Fields& f, const Context&) {
 }
 
 Tree read_tree(Fields& f, const Context&) {
-  f.only({"entity", "depth", "fanout"});
+  f.only({"entity", "depth", "fanout", "costs"});
   Tree r;
   r.entity = f.name("entity");
   r.depth = static_cast<uint32_t>(f.number("depth", 0, 0, depth_max));
   r.fanout = static_cast<uint32_t>(f.number("fanout", 0, 0, fanout_max));
+  r.costs = f.boolean("costs", false);
   if (r.fanout == 1) f.refuse("fanout", "is 1: it must be 0 (as it is) or 2 to " + std::to_string(fanout_max));
   return r;
 }
@@ -343,12 +344,13 @@ Leaves read_leaves(Fields& f, const Context&) {
 }
 
 Leaf read_leaf(Fields& f, const Context&) {
-  f.only({"reflector", "bucket", "limit", "after"});
+  f.only({"reflector", "bucket", "limit", "after", "costs"});
   Leaf r;
   r.reflector = f.name("reflector");
   r.bucket = BucketId(static_cast<uint16_t>(f.need_number("bucket", UINT16_MAX)));
   r.limit = static_cast<uint32_t>(f.number("limit", 0, 0, UINT32_MAX));
   r.after = EntityNo(static_cast<uint32_t>(f.number("after", 0, 0, UINT32_MAX)));
+  r.costs = f.boolean("costs", false);
   return r;
 }
 

@@ -108,6 +108,7 @@ struct Tree {
   std::string entity;
   uint32_t depth = 0;   // levels to show; 0: all
   uint32_t fanout = 0;  // as it would be with this fanout; 0: as it is
+  bool costs = false;   // of leaves also their mode and what each mode costs
 };
 struct Status {};
 
@@ -116,12 +117,13 @@ struct Leaves {
   std::string entity;
 };
 // Between nodes: the followers of `reflector` in `bucket` with numbers above `after`, at most
-// `limit` names (0: only the count).
+// `limit` names (0: only the count); `costs`: what each mode costs there.
 struct Leaf {
   std::string reflector;
   BucketId bucket;
   uint32_t limit = 0;
   EntityNo after;
+  bool costs = false;
 };
 
 using Request = std::variant<Ping, Publish, Follow, Unfollow, Read, Get, Followers, Following,

@@ -165,10 +165,11 @@ void write(Writer& w, const Map& r) {
 }
 
 void write(Writer& w, const Tree& r) {
-  w.map(3);
+  w.map(r.costs ? 4 : 3);
   w.member("entity", r.entity);
   w.member("depth", uint64_t{r.depth});
   w.member("fanout", uint64_t{r.fanout});
+  if (r.costs) w.flag("costs", true);
 }
 
 void write(Writer& w, const Leaves& r) {
@@ -177,11 +178,12 @@ void write(Writer& w, const Leaves& r) {
 }
 
 void write(Writer& w, const Leaf& r) {
-  w.map(4);
+  w.map(r.costs ? 5 : 4);
   w.member("reflector", r.reflector);
   w.member("bucket", uint64_t{r.bucket.value()});
   w.member("limit", uint64_t{r.limit});
   w.member("after", uint64_t{r.after.value()});
+  if (r.costs) w.flag("costs", true);
 }
 
 }  // namespace

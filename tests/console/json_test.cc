@@ -34,6 +34,17 @@ TEST_CASE("json: a body that is not UTF-8 comes as base64") {
   }
 }
 
+TEST_CASE("json: what a leaf costs, when that was asked for") {
+  client::Tree tree{"a", 1, 1, {{}, {}}};
+  tree.reflectors[0].kind = tree.reflectors[1].kind = "leaf";
+  CHECK(json_of(tree).find("costs") == std::string::npos);
+  tree.reflectors[0].costs = client::LeafCosts{"merge", true, 2, client::LeafCosts::Measured{0.5, 2, 3, 4, 5}};
+  tree.reflectors[1].costs = client::LeafCosts{"append", false, 0, {}};
+  CHECK(json_of(tree).find(R"("parent":0,"costs":{"mode":"merge","forced":true,"warm":2,"messages_per_s":0.5,"reads_per_s":2.0,)"
+                           R"("append_ns":3,"merge_ns":4,"lazy_ns":5}})") != std::string::npos);
+  CHECK(json_of(tree).find(R"("costs":{"mode":"append","forced":false,"warm":0}})") != std::string::npos);
+}
+
 TEST_CASE("json: errors are objects") {
   CHECK(json_of(client::Error{client::Code::busy, "full", client::milliseconds{20}}) ==
         R"({"error":{"code":"BUSY","message":"full","retry_after_ms":20}})");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "args.h"
+#include "costs_table.h"
 #include "json.h"
 #include "map_tables.h"
 #include "text.h"
@@ -61,14 +62,15 @@ int run_nodes(const Globals& globals) {
 struct TreeArgs {
   std::string entity;
   uint32_t depth = 0, fanout = 0;
-  bool all = false;
+  bool all = false, costs = false;
 };
 
 int run_tree(const Globals& globals, const TreeArgs& args) {
   return with_client(globals, [&](Client& client) {
-    const auto tree = client.tree(args.entity, args.depth, args.fanout);
+    const auto tree = client.tree(args.entity, args.depth, args.fanout, args.costs);
     if (!tree) return complain(globals, tree.error());
-    say(globals.json ? json_of(*tree) : tree_picture(*tree, globals.out, args.all));
+    if (globals.json) say(json_of(*tree));
+    else say(args.costs ? costs_table(*tree, globals.out, args.all) : tree_picture(*tree, globals.out, args.all));
     return exit_ok;
   });
 }
@@ -89,8 +91,10 @@ void add_tree(CLI::App& app, Action& action) {
   tree->add_option("--depth", args->depth, "only so many levels; 0: all")->capture_default_str();
   tree->add_option("--fanout", args->fanout, "as it would be with this fanout; 0: as it is")->capture_default_str();
   tree->add_flag("--all", args->all, "draw every leaf and branch instead of summing up");
+  tree->add_flag("--costs", args->costs, "a table of its leaves: how messages come into homes there, and what each way costs");
   tree->footer(R"(Examples:
   canopy tree alice
+  canopy tree --costs alice
   canopy tree '#news' --depth 2
   canopy tree '#news' --fanout 8      what if …
 

@@ -43,6 +43,14 @@ Json json(const client::Node& node) {
           {"link", node.link}, {"zone", node.zone},   {"weight", node.weight}};
 }
 
+Json json(const client::LeafCosts& costs) {
+  Json to{{"mode", costs.mode}, {"forced", costs.forced}, {"warm", costs.warm}};
+  if (const auto& m = costs.measured)
+    to.update({{"messages_per_s", m->messages_per_s}, {"reads_per_s", m->reads_per_s},
+               {"append_ns", m->append_ns}, {"merge_ns", m->merge_ns}, {"lazy_ns", m->lazy_ns}});
+  return to;
+}
+
 template <class T>
 Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
@@ -113,10 +121,12 @@ std::string json_of(const std::vector<client::Node>& nodes) {
 
 std::string json_of(const client::Tree& tree) {
   Json reflectors = Json::array();
-  for (const client::Reflector& reflector : tree.reflectors)
+  for (const client::Reflector& reflector : tree.reflectors) {
     reflectors.push_back({{"kind", reflector.kind}, {"bucket", or_null(reflector.bucket)}, {"node", reflector.node},
                           {"children", reflector.children}, {"followers", reflector.followers},
                           {"level", reflector.level}, {"parent", reflector.parent}});
+    if (reflector.costs) reflectors.back()["costs"] = json(*reflector.costs);
+  }
   return dumped({{"entity", tree.entity}, {"followers", tree.followers}, {"levels", tree.levels},
                  {"reflectors", std::move(reflectors)}});
 }
