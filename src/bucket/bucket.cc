@@ -27,7 +27,7 @@ constexpr size_t lists_per_slice = 50;           // looked at
 Bucket::Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now)
     : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id),
       lists_(id), dead_(id) {
-  leaves_.begin_with(options_.modes.forced.value_or(leaf::Mode::append));
+  leaves_.begin_with(options_.modes.forced.value_or(leaf::Mode::append), options_.modes.look_every);
   on_map(std::move(map), self);
   reopen(reader, now);
   sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
@@ -120,6 +120,7 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
   passed_.clear();
   dead_now_.clear();
   died_now_ = false;
+  now_ = now;
   if (options_.modes.shuffle != 0) shuffle_modes();
   std::visit(
       [&](const auto& e) {
@@ -469,8 +470,9 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
     trim_.begin(record_.horizon);
     work_at_ = Instant();
   }
-  if (timelines_.empty() && home_tails_.empty()) return;
   for (const auto& delivery : deliveries) {
+    watch(leaf, reader);
+    if (timelines_.empty() && home_tails_.empty()) continue;
     // What may come by several ways is looked up for each follower now.
     if (leaf.mode != leaf::Mode::append && !delivery.shared && leaves_.defer(leaf, delivery.position)) {
       deferred(leaf, delivery, reader, effects);
@@ -563,6 +565,7 @@ bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const
   ++record_.deliveries;
   ++counters_.deliveries;
   ++counters_.deliveries_plain;
+  watch(leaf, reader);
   if (timelines_.empty()) return true;
   if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, to.position)) {
     ++counters_.rows_deferred;

@@ -182,6 +182,13 @@ class Bucket {
   void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
   void set_mode(leaf::Leaf& leaf, leaf::Mode mode);
+  // modes.cc: which mode a leaf should be in
+  // For each message that comes to it. REQUIRES: the step has not written to its followers.
+  void watch(leaf::Leaf& leaf, const store::Reader& reader) {
+    leaf.until_look -= leaf::Look::weight(leaf.followers.size());
+    if (leaf.until_look <= 0) look(leaf, reader);
+  }
+  void look(leaf::Leaf& leaf, const store::Reader& reader);
   void shuffle_modes();
   void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
   uint64_t kept_deliveries() const;
@@ -255,7 +262,7 @@ class Bucket {
   wire::Reply following(const wire::Following& request, const store::Reader& reader) const;
   wire::Reply leaves(const wire::Leaves& request, const store::Reader& reader) const;
   wire::Reply leaf(const wire::Leaf& request, const store::Reader& reader);
-  wire::LeafCosts costs_of(leaf::Leaf& leaf, const store::Reader& reader);
+  wire::LeafCosts costs_of(leaf::Leaf& leaf, const store::Reader& reader);  // modes.cc
   MessageId newest_message(EntityNo entity, const store::Reader& reader) const;
   void follows_settled(LeafNo leaf, wire::FollowState state, Effects& effects);
   leaf::Leaf* join(const std::string& author, Position generation, Now now, Effects& effects);
@@ -296,6 +303,7 @@ class Bucket {
   NodeIndex self_;
   BucketOptions options_;
 
+  Now now_;                          // of the last step: a delivery without one is told no time
   Position position_;
   BucketRecord record_, saved_record_;
   Entities entities_;

@@ -261,15 +261,6 @@ wire::Reply Bucket::leaves(const wire::Leaves& request, const store::Reader& rea
   return result;
 }
 
-wire::LeafCosts Bucket::costs_of(leaf::Leaf& leaf, const store::Reader& reader) {
-  wire::LeafCosts costs;
-  costs.mode = leaf::mode_name(leaf::Mode::append);
-  leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
-    for (size_t i = 0; i < n; ++i) costs.warm += timelines_.contains(EntityNo(followers[i]));
-  });
-  return costs;
-}
-
 wire::Reply Bucket::leaf(const wire::Leaf& request, const store::Reader& reader) {
   wire::LeafResult result;
   leaf::Leaf* const leaf = leaves_.find(request.reflector, reader);

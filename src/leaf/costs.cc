@@ -74,7 +74,6 @@ bool Look::stale(size_t followers) {
 }
 
 void Look::draw(const uint32_t* followers, size_t n) {
-  drawn_of_ = n;
   const size_t size = std::min(n, sample_max);
   sample_.clear();
   sample_.reserve(size);

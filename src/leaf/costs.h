@@ -56,43 +56,46 @@ constexpr double clearly = 1.5;
 class Look {
  public:
   static constexpr size_t sample_max = 256;
-  // What is counted down from, for each message, `weight(followers)`: a look costs little beside what came
+  // What a message counts for until the next look (ModeOptions::look_every): a look costs little beside what came
   // between two.
-  static constexpr int32_t every = 65'536;
   static constexpr int32_t weight(size_t followers) {
-    return static_cast<int32_t>(followers < every ? followers : every) + static_cast<int32_t>(sample_max);
+    constexpr size_t most = 1u << 20;
+    return static_cast<int32_t>((followers < most ? followers : most) + sample_max);
   }
 
   const Seen& seen() const { return seen_; }
-  // `followers`, ascending, are those in memory; `applied`: the leaf's last number; `state(no)` gives a
-  // follower's Reader.
+  // `followers` are to be drawn from; `all`: how many the leaf has; `applied`: its last number; `state(no)` gives
+  // a follower's Reader.
   struct Reader {
     bool warm = false;
-    uint32_t reads = 0;  // counts on; less than before: it began anew
+    uint16_t reads = 0;  // counts on and comes round; may begin anew
   };
   // Returns whether there is anything new to judge by: the first look only begins.
   template <class State>
-  bool look(const uint32_t* followers, size_t n, uint64_t applied, Instant now, const State& state) {
+  bool look(const uint32_t* followers, size_t n, size_t all, uint64_t applied, Instant now, const State& state) {
     const bool begun = begun_;
     Seen fresh;
     if (begun) {
-      fresh.messages = applied > applied_ ? static_cast<double>(applied - applied_) : 0;
+      // A jump is none of messages: the root's numbers began anew.
+      fresh.messages = applied > applied_ && applied - applied_ < jump ? static_cast<double>(applied - applied_) : 0;
       fresh.seconds = static_cast<double>((now - at_).us) / 1e6;
       for (Sampled& one : sample_) {
         const Reader reader = state(one.no);
-        fresh.reads += reader.reads - (reader.reads < one.reads ? 0 : one.reads);
+        const auto more = static_cast<uint16_t>(reader.reads - one.reads);
+        fresh.reads += more < INT16_MAX ? more : reader.reads;
         fresh.warm += reader.warm;
         one.reads = reader.reads;
       }
       fresh.asked = fresh.messages * static_cast<double>(sample_.size());
-      fresh.followers = static_cast<double>(n);
+      fresh.followers = static_cast<double>(all);
       if (!sample_.empty()) fresh.warm *= fresh.followers / static_cast<double>(sample_.size());
       seen_.add(fresh);
     }
     begun_ = true;
     applied_ = applied;
     at_ = now;
-    if (stale(n)) {
+    if (stale(all)) {
+      drawn_of_ = all;
       draw(followers, n);
       for (Sampled& one : sample_) one.reads = state(one.no).reads;
     }
@@ -101,8 +104,10 @@ class Look {
 
  private:
   struct Sampled {
-    uint32_t no, reads;
+    uint32_t no;
+    uint16_t reads;
   };
+  static constexpr uint64_t jump = 1u << 30;
   bool stale(size_t followers);
   void draw(const uint32_t* followers, size_t n);
 

@@ -80,6 +80,7 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
   leaf->newest = tail.newest;
   leaf->known = leaf->applied;
   leaf->mode = first_mode_;
+  leaf->until_look = first_look_;
   leaf->late = deferred_.find(leaf->no);
   const std::string forwards = KeyBuilder(bucket_, Table::forward).add(leaf->no);
   reader.scan(forwards, store::after_prefix(forwards), [&](std::string_view key, std::string_view value) {
@@ -98,6 +99,7 @@ Leaf* Leaves::create(std::string_view reflector, LeafNo no, Position generation,
   leaf->reflector = reflector;
   leaf->generation = generation;
   leaf->mode = first_mode_;
+  leaf->until_look = first_look_;
   std::string number;
   put_be32(number, no.value());
   writes.put(KeyBuilder(bucket_, Table::leaf_no).add(reflector), number);

@@ -15,6 +15,7 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "leaf/costs.h"
 #include "leaf/deferred.h"
 #include "leaf/modes.h"
 #include "store/reader.h"
@@ -42,6 +43,7 @@ struct Leaf {
   bool welcomed = false;          // before: every follower is pending, everything is parked
   bool plain = false;             // was found to be quiet(), and nobody but plain deliveries had it since
   Mode mode = Mode::append;       // In RAM only
+  int32_t until_look = 0;         // what is left of ModeOptions::look_every. In RAM only
   Deferred::Late* late = nullptr; // kept by Leaves: rows of it are in no timeline. In RAM only
 
   std::string reflector;
@@ -64,6 +66,7 @@ struct Leaf {
   // Where the last delivery was found by its number: the next one is mostly beside it.
   StreamNo found_no;
   Position found_at;
+  std::unique_ptr<Look> look;     // since the first one
 
   // What comes next is applied without more ado.
   bool quiet() const { return welcomed && parked.empty() && !audit && forwards.empty(); }
@@ -120,8 +123,11 @@ struct ReflectorEqual {
 class Leaves {
  public:
   explicit Leaves(BucketId bucket) : bucket_(bucket), deferred_(bucket) {}
-  // That a leaf has when it is made or read from the store. Before the first of them.
-  void begin_with(Mode mode) { first_mode_ = mode; }
+  // What a leaf has when it is made or read from the store. Before the first of them.
+  void begin_with(Mode mode, int32_t until_look) {
+    first_mode_ = mode;
+    first_look_ = until_look;
+  }
 
   // Forgets all that is in RAM (the store went back to its last commit, or the bucket is opened).
   void reset();
@@ -221,6 +227,7 @@ class Leaves {
   std::unordered_map<std::string, std::unique_ptr<Leaf>, ReflectorHash, ReflectorEqual> leaves_;
   uint32_t epoch_ = 0;            // counts when leaves left it
   Mode first_mode_ = Mode::append;
+  int32_t first_look_ = 0;
   Deferred deferred_;
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
   size_t parked_ = 0, parked_bytes_ = 0;

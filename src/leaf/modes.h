@@ -32,6 +32,7 @@ struct ModeOptions {
   std::optional<Mode> forced;  // nothing: decided for each leaf from what is measured
   uint64_t shuffle = 0;        // of tests: leaves change their mode by chance, this is its seed. 0: they do not
   Costs costs;
+  int32_t look_every = 65'536; // how much comes of a leaf between two looks at it (costs.h): less in tests
 };
 
 }  // namespace canopy::leaf

@@ -28,16 +28,16 @@ struct Life {
       }
       until -= leaf::Look::weight(followers.size());
       if (until > 0) continue;
-      until = leaf::Look::every;
+      until = every;
       ++looks;
-      if (!look.look(followers.data(), followers.size(), applied, now.instant, [&](uint32_t no) { return readers[no]; })) continue;
+      if (!look.look(followers.data(), followers.size(), followers.size(), applied, now.instant, [&](uint32_t no) { return readers[no]; })) continue;
       const Mode next = leaf::decide(costs, look.seen(), {mode, lazy_may, capacity});
       changes += next != mode;
       mode = next;
     }
   }
   void warm_up() {
-    for (auto& reader : readers) reader = {true, reader.reads + 1};
+    for (auto& reader : readers) reader = {true, static_cast<uint16_t>(reader.reads + 1)};
   }
 
   std::vector<uint32_t> followers;
@@ -50,7 +50,8 @@ struct Life {
   size_t capacity = 50;
   uint64_t applied = 0;
   double due = 0;
-  int32_t until = leaf::Look::every;
+  static constexpr int32_t every = leaf::ModeOptions().look_every;
+  int32_t until = every;
   int looks = 0, changes = 0;
 };
 
@@ -121,7 +122,7 @@ TEST_CASE("costs: readers that change their ways are followed, in a bounded numb
     // They stop. 256 or all are asked for every message: about 10,000 times suffice (4 reads may have been missed,
     // merging is clearly better above 2,600 messages a read), and a look.
     const auto sample = static_cast<int32_t>(std::min(followers, leaf::Look::sample_max));
-    life.messages(static_cast<uint64_t>(12'000 / sample + leaf::Look::every / leaf::Look::weight(followers)), 0);
+    life.messages(static_cast<uint64_t>(12'000 / sample + Life::every / leaf::Look::weight(followers)), 0);
     CHECK(life.mode == Mode::merge);
     life.messages(50'000, 0);
     CHECK(life.mode == Mode::merge);

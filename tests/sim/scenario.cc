@@ -72,6 +72,13 @@ void choose_graph(Random& random, Scenario& s) {
 
 }  // namespace
 
+// Leaves choose their modes by what they see; often, and so that they choose differently.
+void choose_costs(Random& random, leaf::ModeOptions& modes) {
+  modes.look_every = 1 << (9 + random.below(4));
+  modes.costs.append = static_cast<uint32_t>(between(random, 1, 400));
+  modes.costs.look = modes.costs.merge = static_cast<uint32_t>(between(random, 1, 200));
+}
+
 Scenario scenario_of(uint64_t seed) {
   Random random(Random(seed).next());  // else neighbours would draw the same numbers, one place later
   Scenario s;
@@ -102,6 +109,7 @@ Scenario scenario_of(uint64_t seed) {
   Random modes(Random(seed ^ 0x30de'0000'0000'0000).next());
   if (modes.chance(20)) s.modes.forced = leaf::Mode::merge;
   else if (modes.chance(45)) s.modes.shuffle = modes.next() | 1;
+  else choose_costs(modes, s.modes);
   return s;
 }
 
@@ -129,7 +137,7 @@ std::string describe(const Scenario& s) {
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
          ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) +
-         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(leaf::mode_name(s.modes.forced.value_or(leaf::Mode::append)))) + graph;
+         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(s.modes.forced ? leaf::mode_name(*s.modes.forced) : "auto")) + graph;
 }
 
 }  // namespace canopy::sim

@@ -295,7 +295,7 @@ void Workload::names() {
 }
 
 void Workload::tree() {
-  clients_.ask(any_machine(), wire::Tree{model_.name(any_author()), 0, 0}, [](const Outcome&) {});
+  clients_.ask(any_machine(), wire::Tree{model_.name(any_author()), 0, 0, true}, [](const Outcome&) {});
 }
 
 }  // namespace canopy::sim

@@ -1,0 +1,47 @@
+// How leaves are watched, and which mode each is in.
+#include <cmath>
+
+#include "bucket/bucket.h"
+#include "leaf/followers.h"
+
+namespace canopy::bucket {
+namespace {
+
+uint64_t rounded(double value) { return value > 0 ? static_cast<uint64_t>(std::llround(std::min(value, 1e18))) : 0; }
+
+}  // namespace
+
+// The sample comes from the first chunk of followers: all of them, unless they are too many to be kept in memory.
+void Bucket::look(leaf::Leaf& leaf, const store::Reader& reader) {
+  leaf.until_look = options_.modes.look_every;
+  if (!leaf.look) leaf.look = std::make_unique<leaf::Look>();
+  bool first = true, fresh = false;
+  leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
+    if (!std::exchange(first, false)) return;
+    const size_t all = leaf.followers_in_ram == leaf::Leaf::InRam::yes ? n : leaf::Followers(id_, leaf.no, reader).count();
+    fresh = leaf.look->look(followers, n, all, leaf.applied.packed(), now_.instant, [&](uint32_t no) {
+      return leaf::Look::Reader{timelines_.contains(EntityNo(no)), timelines_.reads(EntityNo(no))};
+    });
+  });
+  if (!fresh || options_.modes.forced || options_.modes.shuffle != 0) return;
+  set_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, false, map_->settings.capacity}));
+}
+
+wire::LeafCosts Bucket::costs_of(leaf::Leaf& leaf, const store::Reader& reader) {
+  look(leaf, reader);
+  wire::LeafCosts told;
+  told.mode = leaf::mode_name(leaf.mode);
+  told.forced = options_.modes.forced.has_value();
+  leaves_.followers(leaf, reader, [&](const uint32_t* followers, size_t n) {
+    for (size_t i = 0; i < n; ++i) told.warm += timelines_.contains(EntityNo(followers[i]));
+  });
+  const leaf::Seen& seen = leaf.look->seen();
+  if (seen.messages < 1) return told;
+  const auto costs = leaf::message_costs(options_.modes.costs, seen, seen.reads_per_message(), map_->settings.capacity);
+  const double messages = seen.per_second(seen.messages);
+  told.measured = {rounded(1e3 * messages), rounded(1e3 * messages * seen.reads_per_message()),
+                   rounded(costs[0]), rounded(costs[1]), rounded(costs[2])};
+  return told;
+}
+
+}  // namespace canopy::bucket
