@@ -1,4 +1,4 @@
-"""Every verb from outside, in JSON and msgpack, on one node and passed on between three."""
+"""Every verb from outside, in JSON and msgpack, on one node and passed on between three, there in each mode of leaves."""
 import base64
 import json
 import subprocess
@@ -13,10 +13,11 @@ both = (JSON, MSGPACK)
 
 class Verbs(unittest.TestCase):
     nodes = 1
+    settings = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.fabric = fabric.Fabric(cls.nodes)
+        cls.fabric = fabric.Fabric(cls.nodes, cls.settings)
         cls.fabric.__enter__()
         cls.addClassCleanup(cls.fabric.__exit__, None, None, None)
 
@@ -356,6 +357,11 @@ class Verbs(unittest.TestCase):
 
 class VerbsOnThreeNodes(Verbs):
     nodes = 3
+
+
+class VerbsMerged(Verbs):
+    nodes = 3
+    settings = ("timeline.mode=merge",)
 
 
 if __name__ == "__main__":
