@@ -473,8 +473,7 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
   for (const auto& delivery : deliveries) {
     watch(leaf, reader);
     if (timelines_.empty() && home_tails_.empty()) continue;
-    // What may come by several ways is looked up for each follower now.
-    if (leaf.mode != leaf::Mode::append && !delivery.shared && leaves_.defer(leaf, delivery.position)) {
+    if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, delivery.position)) {
       deferred(leaf, delivery, reader, effects);
       continue;
     }
@@ -494,9 +493,13 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
 // A row that no timeline gets, but for those that somebody tails: they lack nothing at any time.
 void Bucket::deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects) {
   ++counters_.rows_deferred;
+  if (home_tails_.empty()) return;
+  const leaf::Ways ways = delivery.shared ? leaf::Ways(id_, delivery.ref.id, reader) : leaf::Ways(id_);
   for (const auto& [follower, name] : home_tails_) {
     if (leaves_.followed_by(leaf, follower, reader)) {
-      if (timelines_.contains(follower)) {
+      if (!ways.none() && ways.lower(follower, delivery.position, reader)) {
+        ++counters_.other_ways;
+      } else if (timelines_.contains(follower)) {
         const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
         ++counters_.timeline_writes;
         notify({wire::Timeline::home, name}, {delivery.position, delivery.message}, previous, effects);

@@ -59,7 +59,10 @@ struct Deferred::Walk {
   const store::Reader& reader;
   std::vector<Position>& rows;
 
-  bool wanted(const store::DeliveryRow& row) const { return !row.dead && !row.shared; }
+  // A message that came by another way before is shown there: as it is now, so as the store would be read now.
+  bool shown(Position position, const store::DeliveryRow& row) const {
+    return !row.dead && (!row.shared || !Ways(bucket, row.ref.id, reader).lower(follower, position, reader));
+  }
   // Since when the follower has what the leaf gets; nothing: he does not follow it.
   std::optional<Position> since(LeafNo leaf) const {
     const auto edge = reader.get(KeyBuilder(bucket, Table::edge).add(follower).add(leaf));
@@ -73,7 +76,7 @@ struct Deferred::Walk {
     const auto visit = [&](Position position, const store::DeliveryRow& row) {
       begun = true;
       if (position <= above) return false;
-      if (position <= late.newest && wanted(row)) rows.push_back(position);
+      if (position <= late.newest && shown(position, row)) rows.push_back(position);
       if (row.before <= above) return false;  // mostly there is one new row: the one below need not be looked at
       over = links_left > 0 && rows.size() <= rows_max;
       if (over) --links_left;
@@ -94,11 +97,11 @@ bool Deferred::collect(EntityNo follower, Position synced, size_t max, const sto
   if (newest_.packed() - synced.packed() <= few) {
     // So few operations since then: their rows, whosever they are.
     reader.deliveries(bucket_, synced.next(), newest_.next(), [&](Position position, const store::DeliveryRow& row) {
-      if (!walk.wanted(row)) return true;
+      if (row.dead) return true;
       const Late* const late = leaves_.find(row.leaf.value());
       if (!late || position <= late->since || position > late->newest || (forgetful && row.leaf.value() % 7 == 0)) return true;
       const auto since = walk.since(row.leaf);
-      if (since && position > *since) rows.push_back(position);
+      if (since && position > *since && walk.shown(position, row)) rows.push_back(position);
       return true;
     });
     return rows.size() <= max;

@@ -39,7 +39,7 @@ class Deferred {
   void settle(Position upto);
 
   // Adds the positions of the rows that a timeline brought up to `synced` may lack, ascending: live rows of
-  // leaves that the follower follows, after his follow, with one way. Returns false when there are more than
+  // leaves that the follower follows, after his follow, by the lowest way to him. Returns false when there are more than
   // `max`, or about that many links to walk: then the store had better be read.
   bool collect(EntityNo follower, Position synced, size_t max, const store::Reader& reader, std::vector<Position>& rows) const;
 

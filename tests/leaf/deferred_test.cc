@@ -26,8 +26,8 @@ namespace {
 constexpr Now now{{1'000'000}, 0};
 
 // A row that no timeline gets.
-Position defer(Rows& rows, uint32_t leaf, uint64_t id) {
-  const Position at = rows.deliver(leaf, id, false);
+Position defer(Rows& rows, uint32_t leaf, uint64_t id, bool shared = false) {
+  const Position at = rows.deliver(leaf, id, shared);
   auto* late = rows.deferred.find(LeafNo(leaf));
   if (!late) late = rows.deferred.add(LeafNo(leaf), at);
   REQUIRE(late);
@@ -77,11 +77,12 @@ TEST_CASE("deferred: a timeline lacks what came after its reader's follow, from 
     between();
     const Position second = defer(rows, 2, 202);
     defer(rows, 3, 203);
-    rows.deliver(2, 204, true);                     // shared: it was written to the timelines
+    rows.address(bob, 204);
+    const Position by_leaf = defer(rows, 2, 204, true);  // he has it already, where it was addressed to him
     const Position third = defer(rows, 1, 205);
     CHECK(rows.deferred.newest() == third);
     CHECK(lacking(rows, bob, begin) == std::vector{first, second, third});
-    CHECK(lacking(rows, carol, begin) == std::vector{second});
+    CHECK(lacking(rows, carol, begin) == std::vector{second, by_leaf});
     CHECK(lacking(rows, EntityNo(7), begin).empty());
     CHECK(lacking(rows, bob, first) == std::vector{second, third});
     CHECK(lacking(rows, bob, third).empty());
