@@ -58,6 +58,7 @@ void add_latency(CLI::App& app, Action& action);
 void add_read(CLI::App& app, Action& action);
 void add_live(CLI::App& app, Action& action);
 void add_publish(CLI::App& app, Action& action);
+void add_modes(CLI::App& app, Action& action);
 void add_startup(CLI::App& app, Action& action);
 void add_ceilings(CLI::App& app, Action& action);
 

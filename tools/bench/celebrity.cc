@@ -18,13 +18,15 @@ struct CelebrityOptions {
 
 void measure(Bench& bench, const CelebrityOptions& options) {
   Graph graph = celebrity_graph(options.followers, options.follows);
-  Fabric fabric(bench.options.fabric);
+  FabricOptions fabric_options = bench.options.fabric;
+  fabric_options.settings.insert(fabric_options.settings.begin(), "timeline.mode=append");  // as in fanout
+  Fabric fabric(fabric_options);
   Report& report = bench.report;
   const Usage empty = fabric.usage();
   bench.step(fmt::format("{} follows", grouped(graph.edges())));
   const LoadResult loaded = load_follows(bench, fabric, graph);
   const Usage after_load = settle(fabric);
-  report.number("followers", options.followers, "", fmt::format("{} authors, each followed by all", options.follows));
+  report.number("followers", options.followers, "", fmt::format("{} authors, each followed by all; timeline.mode = append", options.follows));
   report.number("follows loaded", static_cast<double>(graph.edges()) / loaded.seconds, "1/s", fmt::format("{:.1f} s", loaded.seconds));
   const auto growth = [&](uint64_t Usage::*bytes) {
     return (static_cast<double>(after_load.*bytes) - static_cast<double>(empty.*bytes)) / static_cast<double>(graph.edges());

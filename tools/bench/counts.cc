@@ -13,8 +13,7 @@ using namespace std::chrono_literals;
 
 // How many of the messages [from, to) this author has.
 uint64_t messages_of(const Messages& messages, size_t author, uint64_t from, uint64_t to) {
-  const auto below = [&](uint64_t end) { return (end + messages.authors - 1 - author) / messages.authors; };
-  return below(to) - below(from);
+  return messages.of_author(author, to) - messages.of_author(author, from);
 }
 
 }  // namespace

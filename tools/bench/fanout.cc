@@ -56,7 +56,8 @@ void measure(Bench& bench, const FanoutOptions& options) {
   const auto follows = graph.follows();
   if (!graph.users || !graph.authors()) throw Stop("the graph has no follows");
   bench.report.number("followers of a message", static_cast<double>(graph.edges()) / static_cast<double>(graph.authors()), "",
-                      fmt::format("{}: {} users, {} authors", options.graph.file.empty() ? options.graph.shape : options.graph.file, grouped(graph.users), grouped(graph.authors())));
+                      fmt::format("{}: {} users, {} authors; timeline.mode = append", options.graph.file.empty() ? options.graph.shape : options.graph.file, grouped(graph.users), grouped(graph.authors())));
+  bench.report.fact("mode", "append");
   bench.report.number("authors that a user follows, at least", *std::min_element(follows.begin(), follows.end()), "");
   for (const bool active : {true, false})
     if (active ? options.active : options.inactive) {

@@ -37,7 +37,8 @@ class Fanout {
   static FabricOptions fabric_options(const Bench& bench, const FanoutOptions& options, uint32_t nodes) {
     FabricOptions fabric = bench.options.fabric;
     fabric.nodes = nodes;
-    fabric.settings.insert(fabric.settings.begin(), fmt::format("timeline.capacity={}", options.capacity));
+    // Appended is what is measured: nobody reads, so a leaf would soon be merged by itself.
+    fabric.settings.insert(fabric.settings.begin(), {fmt::format("timeline.capacity={}", options.capacity), "timeline.mode=append"});
     return fabric;
   }
   uint32_t buckets() const { return fabric_.options().bucket_count; }

@@ -106,6 +106,20 @@ class Publishes final : public Source {
 
 }  // namespace
 
+uint64_t Messages::of_author(size_t author, uint64_t end) const {
+  uint64_t count = 0;
+  for (const uint32_t first : turns_of(static_cast<uint32_t>(author))) count += (end + round() - 1 - first) / round();
+  return count;
+}
+
+std::vector<uint32_t> Messages::turns_of(uint32_t author) const {
+  if (turns.empty()) return {author};
+  std::vector<uint32_t> all;
+  for (uint32_t i = 0; i < turns.size(); ++i)
+    if (turns[i] == author) all.push_back(i);
+  return all;
+}
+
 std::string Messages::body_of(uint64_t number) const {
   std::string text = fmt::format("{:016x}", number);
   for (size_t i = text.size(); i < body; ++i) text.push_back(static_cast<char>('a' + i % 26));

@@ -150,7 +150,8 @@ std::string compare_sample(Fabric& fabric, const Graph& graph, const Messages& m
     const std::string name = graph.user(sample[i]);
     std::set<uint64_t> wanted, seen;
     for (const uint32_t author : authors[i])
-      for (uint64_t number = author; number < messages.published; number += messages.authors) wanted.insert(number);
+      for (const uint32_t first : messages.turns_of(author))
+        for (uint64_t number = first; number < messages.published; number += messages.round()) wanted.insert(number);
     std::optional<Position> before;
     uint64_t entries = 0;
     do {

@@ -18,7 +18,15 @@ struct Messages {
   size_t body = 200;          // bytes, at least 16
   size_t authors = 1;
   uint64_t published = 0;     // acknowledged: all numbers below
-  size_t author_of(uint64_t number) const { return static_cast<size_t>(number % authors); }
+  std::vector<uint32_t> turns{};  // whose turn it is, again and again; empty: each author's in order
+  size_t author_of(uint64_t number) const {
+    return turns.empty() ? static_cast<size_t>(number % authors) : turns[static_cast<size_t>(number % turns.size())];
+  }
+  // How many of the messages [0, end) this author has.
+  uint64_t of_author(size_t author, uint64_t end) const;
+  // Its messages are those of these numbers, and of each of them again after a round.
+  std::vector<uint32_t> turns_of(uint32_t author) const;
+  uint64_t round() const { return turns.empty() ? authors : turns.size(); }
   std::string body_of(uint64_t number) const;
 };
 // Returns the number in a body that body_of() made; none for another.
