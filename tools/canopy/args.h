@@ -44,6 +44,7 @@ void add_import(CLI::App& app, Action& action);   // import
 void add_fabric(CLI::App& app, Action& action);   // lookup map nodes tree status
 void add_load(CLI::App& app, Action& action);     // load
 void add_recover(CLI::App& app, Action& action);  // recover
+void add_tune(CLI::App& app, Action& action);     // tune
 
 // Returns the terminal behind a stream: colours only on a terminal, without NO_COLOR and TERM=dumb.
 Terminal terminal_of(int fd);

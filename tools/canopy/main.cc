@@ -95,6 +95,7 @@ int run(int argc, char** argv) {
   add_export(app, action);
   add_import(app, action);
   add_recover(app, action);
+  add_tune(app, action);
   add_help(app, action);
 
   try {

@@ -1,0 +1,53 @@
+// A shard with its store, in this process and without a network: what a leaf's work costs here, measured on the code
+// that the nodes run.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "leaf/modes.h"
+#include "shard/shard.h"
+#include "store/lmdb_backend.h"
+
+namespace canopy::console {
+
+// One author, `followers` of his in `buckets` buckets, and another author with one follower in each. Throws
+// std::runtime_error when something is not as it must be.
+class TuneLab {
+ public:
+  // `directory`: an empty one, for the store.
+  TuneLab(const std::string& directory, leaf::Mode mode, uint32_t followers);
+  ~TuneLab();
+
+  static constexpr uint32_t buckets = 16;
+  // Publishes so many messages. Returns the CPU seconds in which they came to the leaves.
+  double deliver(uint32_t messages) { return deliver("author", messages); }
+  double deliver_other(uint32_t messages) { return deliver("other", messages); }
+  // Reads one entry of each follower's home. Returns the CPU seconds.
+  double read_all();
+
+ private:
+  double deliver(const std::string& author, uint32_t messages);
+  void follow(const std::vector<std::string>& followers, const std::string& author);
+  void ask(BucketId bucket, wire::Request request);
+  // Works until nothing is left but stream letters, which wait in `letters_`. Returns the CPU seconds.
+  double work();
+  void take(shard::Out out);
+
+  std::unique_ptr<store::LmdbBackend> backend_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<shard::Shard> shard_;
+  bucket::MapRef map_;
+  Now now_{{1'000'000}, 1'700'000'000'000};
+  std::map<BucketId, std::vector<std::string>> followers_;   // by bucket
+  std::vector<shard::Push> letters_;
+  std::map<uint64_t, shard::Pushed> tickets_;
+  uint64_t asked_ = 0, answered_ = 0, ticket_ = 0, said_ = 0;
+};
+
+}  // namespace canopy::console
