@@ -60,6 +60,11 @@ constexpr Duration request_timeout = Duration::of_s(10);
 constexpr Duration key_age_max = Duration::of_s(3600);
 constexpr size_t keys_per_bucket_max = 100'000;
 
+// Requests that wait until lazy leaves have fetched, of one bucket; and the leaves that each of them waits for, all together.
+constexpr size_t asks_parked_max = 10'000;
+constexpr size_t leaf_waits_max = 100'000;
+constexpr size_t incomplete_max = 1'000;            // authors that one page names as missing
+
 static_assert(fetch_window_numbers <= park_max, "a fetched window must fit where early letters wait");
 static_assert(bucket_count_max <= 1u << 14, "a message id has 14 bits of bucket");
 

@@ -47,6 +47,7 @@ void Bucket::close_ask(uint64_t ask, Effects& effects) {
 }
 
 void Bucket::forget_ask(uint64_t ask) {
+  unpark(ask);
   const auto it = asks_.find(ask);
   if (it == asks_.end()) return;
   set_deadline(ask, Instant::never());
@@ -102,7 +103,8 @@ void Bucket::untail_if_unused(const TailKey& key) {
   if (it->second.feed || !it->second.asks.empty()) return;
   tails_.erase(it);
   if (key.first != wire::Timeline::home) return;
-  std::erase_if(home_tails_, [&](const auto& e) { return e.second == key.second; });
+  untailed_ |= std::erase_if(home_tails_, [&](const auto& e) { return e.second == key.second; }) > 0 &&
+               options_.modes.forced == leaf::Mode::lazy;
 }
 
 // A timeline has a new entry: live feeds get it now, long polls are answered by the next Tick, which

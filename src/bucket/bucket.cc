@@ -26,8 +26,8 @@ constexpr size_t lists_per_slice = 50;           // looked at
 
 Bucket::Bucket(BucketId id, MapRef map, NodeIndex self, BucketOptions options, const store::Reader& reader, Now now)
     : id_(id), options_(options), entities_(id), channels_(id), roots_(id), leaves_(id), timelines_(id), keys_(id),
-      lists_(id), dead_(id) {
-  leaves_.begin_with(options_.modes.forced.value_or(leaf::Mode::append), options_.modes.look_every);
+      lists_(id), dead_(id), lazy_(id) {
+  leaves_.begin_with(options_.modes.forced.value_or(leaf::Mode::append), options_.modes.look_every, lazy_);
   on_map(std::move(map), self);
   reopen(reader, now);
   sweep_at_ = now.instant + Duration{options_.active_window.us / 4};
@@ -62,6 +62,9 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
   channels_.open(reader, now);
   roots_.open(reader, [&](EntityNo no) { return entities_.name_of(no, reader); }, now);
   leaves_.reset();
+  lazy_.open(reader);
+  modes_at_ = options_.modes.forced ? now.instant : Instant::never();
+  modes_walked_ = LeafNo();
   timelines_.drop_all();
   trim_.stop();
   keys_.open(reader);
@@ -101,15 +104,20 @@ void Bucket::reopen(const store::Reader& reader, Now now) {
     if (key.first != wire::Timeline::home) continue;
     if (const auto entity = entities_.find(key.second, reader)) entity_created(*entity, key.second);
   }
+  wanted_modes_.clear();
+  if (!parked_.empty()) wait_again(now, reader);
 }
 
 size_t Bucket::parts(const Event& event) {
   const auto* ask = std::get_if<Ask>(&event);
-  if (!ask) return 1;
-  if (const auto* p = std::get_if<wire::Publish>(&ask->request)) return p->messages.size();
-  if (const auto* f = std::get_if<wire::Follow>(&ask->request)) return f->pairs.size();
-  if (const auto* u = std::get_if<wire::Unfollow>(&ask->request)) return u->pairs.size();
-  if (const auto* r = std::get_if<wire::Read>(&ask->request)) return r->entities.size();
+  return ask ? parts(ask->request) : 1;
+}
+
+size_t Bucket::parts(const wire::Request& request) {
+  if (const auto* p = std::get_if<wire::Publish>(&request)) return p->messages.size();
+  if (const auto* f = std::get_if<wire::Follow>(&request)) return f->pairs.size();
+  if (const auto* u = std::get_if<wire::Unfollow>(&request)) return u->pairs.size();
+  if (const auto* r = std::get_if<wire::Read>(&request)) return r->entities.size();
   return 1;
 }
 
@@ -122,6 +130,7 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
   died_now_ = false;
   now_ = now;
   if (options_.modes.shuffle != 0) shuffle_modes();
+  if (!wanted_modes_.empty()) take_wanted_modes(now, reader, effects);
   std::visit(
       [&](const auto& e) {
         using E = std::decay_t<decltype(e)>;
@@ -132,6 +141,7 @@ void Bucket::step(const Event& event, size_t part, Now now, const store::Reader&
         else on(e, now, reader, effects);
       },
       event);
+  if (untailed_) walk_modes_later(now);
   // The counter of deliveries is about right, so it is written with other changes and now and then.
   BucketRecord saved = saved_record_;
   saved.deliveries = record_.deliveries;
@@ -156,8 +166,9 @@ void Bucket::on(const Ask& ask, size_t part, Now now, const store::Reader& reade
       ++counters_.moved;
       return answer(wire::Moved{std::move(*again)});
     }
+    if (!missing_ && wait_for_leaves(ask, now, reader, effects)) return;
   } else if (!asks_.contains(ask.ask)) {
-    return;  // a part of one that was moved, or answered for want of time
+    return;  // a part of one that was moved, waits, or was answered for want of time
   }
   const auto on_entity = [&](const std::string& name, const auto& reply) {
     if (auto busy = busy_if_ending(name, reader)) answer(std::move(*busy));
@@ -220,6 +231,7 @@ void Bucket::on_letter(const wire::ChannelLetter& letter, Now now, const store::
         [&](const auto& body) {
           using B = std::decay_t<decltype(body)>;
           if constexpr (std::is_same_v<B, wire::LeafJoin>) on_letter_body(body, letter.from, position, now, reader, effects);
+          else if constexpr (std::is_same_v<B, wire::LeafMode>) on_letter_body(body, letter.from, now, reader, effects);
           else if constexpr (std::is_same_v<B, wire::LeafLeave>) on_letter_body(body, letter.from, reader, effects);
           else if constexpr (std::is_same_v<B, wire::Welcome>) on_letter_body(body, letter.from, now, reader, effects);
           else if constexpr (std::is_same_v<B, wire::Backfill> || std::is_same_v<B, wire::Shared>) on_letter_body(body, reader, effects);
@@ -271,6 +283,7 @@ void Bucket::on_letter_body(const wire::Welcome& welcome, BucketId from, Now now
   leaf::Leaf* const leaf = leaves_.find(welcome.reflector, reader);
   if (!leaf || !leaves_.on_welcome(*leaf, welcome, effects.writes)) return;
   follows_settled(leaf->no, wire::FollowState::active, effects);
+  if (options_.modes.forced == leaf::Mode::lazy) set_mode(*leaf, leaf::Mode::lazy, now, reader, effects);
   if (!apply_to(*leaf, now, reader, effects, [&](leaf::Applying& applying) { leaves_.drain_parked(*leaf, applying); })) return;
   std::vector<wire::Packet> packets;
   leaves_.fetch_missing(*leaf, from, now, false, packets);
@@ -337,17 +350,24 @@ void Bucket::on_packet(const wire::Fetched& fetched, Now now, const store::Reade
   });
   if (!there) return;
 
+  const bool waited = leaf->wanted && lazy_.lazy(leaf->no);
+  freshened(*leaf, fetched, reader, effects);
+  const bool open = leaf->fetch_again != Instant::never();
   // What brings nothing new (a repeat) is not the answer that the open fetch waits for: to ask again
   // for each such one would keep several windows on their way.
-  if (leaf->applied == before && leaf->applied < leaf->known && leaf->fetch_again != Instant::never()) return;
-  go_on(*leaf, fetched.from, now, effects);
+  if (open && leaf->applied == before && leaf->applied < leaf->known) return;
+  if (open && leaf->wanted && fetched.round < leaf->fetch_round) return;
+  // Who has just looked whether there is something owes no answer.
+  if (waited && !leaf->wanted && leaf->applied >= leaf->known) leaves_.fetch_done(*leaf);
+  else go_on(*leaf, fetched.from, now, effects);
+  fetch_awaited(now, reader, effects);
 }
 
 // A fetch is answered: the next one, or the root hears that nothing is missing.
 void Bucket::go_on(leaf::Leaf& leaf, BucketId root, Now now, Effects& effects) {
   std::vector<wire::Packet> packets;
   leaves_.fetch_done(leaf);
-  if (leaf.applied >= leaf.known) packets.push_back(wire::Have{id_, root, leaf.reflector, leaf.applied});
+  if (leaf.applied >= leaf.known && !leaf.wanted) packets.push_back(wire::Have{id_, root, leaf.reflector, leaf.applied});
   else leaves_.fetch_missing(leaf, root, now, false, packets);
   send_all(std::move(packets), effects);
 }
@@ -473,7 +493,8 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
   for (const auto& delivery : deliveries) {
     watch(leaf, reader);
     if (timelines_.empty() && home_tails_.empty()) continue;
-    if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, delivery.position)) {
+    // Of a lazy leaf what may come by several ways is looked up for each follower now: several come in one step.
+    if (leaf.mode != leaf::Mode::append && !(delivery.shared && leaf.mode == leaf::Mode::lazy) && leaves_.defer(leaf, delivery.position)) {
       deferred(leaf, delivery, reader, effects);
       continue;
     }
@@ -512,7 +533,8 @@ void Bucket::deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const st
   }
 }
 
-void Bucket::set_mode(leaf::Leaf& leaf, leaf::Mode mode) {
+// Of set_mode(): what nobody else hears of.
+void Bucket::turn_in_ram(leaf::Leaf& leaf, leaf::Mode mode) {
   if (leaf.mode == mode) return;
   leaf.mode = mode;
   ++counters_.mode_switches;
@@ -521,7 +543,7 @@ void Bucket::set_mode(leaf::Leaf& leaf, leaf::Mode mode) {
 void Bucket::shuffle_modes() {
   leaves_.each_in_ram([&](leaf::Leaf& leaf) {
     const uint64_t drawn = Random(options_.modes.shuffle ^ position_.packed() << 20 ^ leaf.no.value()).next();
-    if (drawn % 8 == 0) set_mode(leaf, drawn / 8 % 2 == 0 ? leaf::Mode::append : leaf::Mode::merge);
+    if (drawn % 8 == 0 && leaf.mode != leaf::Mode::lazy) turn_in_ram(leaf, drawn / 8 % 2 == 0 ? leaf::Mode::append : leaf::Mode::merge);
   });
 }
 
@@ -619,13 +641,15 @@ void Bucket::on(const NodeUp& up, Now now) {
   const auto there = [&](BucketId b) { return map_->owner(b) == up.node; };
   channels_.on_node_up(there, now);
   roots_.on_node_up(up.node, now);
+  std::erase_if(silent_, [&](const auto& e) { return there(e.first); });
 }
 
 Instant Bucket::next_deadline() const {
   if (due_at_once()) return Instant();
-  Instant next = std::min({channels_.next_deadline(), roots_.next_deadline(), leaves_.next_fetch(), work_at_, sweep_at_, marks_at_});
+  Instant next = std::min({channels_.next_deadline(), roots_.next_deadline(), leaves_.next_fetch(), work_at_, sweep_at_, marks_at_, fetch_at_, modes_at_});
   if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
   if (!beats_.empty()) next = std::min(next, beats_.begin()->first);
+  if (!parked_until_.empty()) next = std::min(next, parked_until_.begin()->first);
   return next;
 }
 
@@ -634,16 +658,26 @@ void Bucket::on(const Tick&, Now now, const store::Reader& reader, Effects& effe
     for (const auto& letter : std::exchange(due_marks_, {})) channels_.advance(letter, effects.writes);
     marks_at_ = Instant::never();
   }
-  for (const EntityNo entity : std::exchange(due_opens_, {}))
-    if (tailed_home(entity)) home(entity, now, reader);
+  if (due_opens_.empty() && (working_ || !ready_.empty())) return work_ready(now, reader, effects);
+  for (const EntityNo entity : std::exchange(due_opens_, {})) {
+    if (!tailed_home(entity)) continue;
+    home(entity, now, reader);
+    if (!lazy_.empty()) rouse(entity, now, reader, effects);
+  }
+  if (modes_at_ <= now.instant) walk_modes(now, reader, effects);
   for (const uint64_t ask : std::exchange(due_reads_, {})) {
     const auto it = asks_.find(ask);
     if (it == asks_.end()) continue;
     auto& pages = std::get<wire::ReadResult>(it->second.reply).pages;
+    std::vector<std::string> incomplete = std::move(std::get<wire::TimelinePage>(pages[0]).incomplete);
     pages[0] = page(it->second.read, it->second.read.entities[0], limits::reply_bytes_max, now, reader);
+    std::get<wire::TimelinePage>(pages[0]).incomplete = std::move(incomplete);
     if (!std::get<wire::TimelinePage>(pages[0]).entries.empty()) close_ask(ask, effects);
   }
   while (!deadlines_.empty() && deadlines_.begin()->first <= now.instant) close_ask(deadlines_.begin()->second, effects);
+  while (!parked_until_.empty() && parked_until_.begin()->first <= now.instant) run_out_of_time(parked_until_.begin()->second, now);
+  if (fetch_at_ <= now.instant) fetch_at_ = Instant::never();
+  if (!to_fetch_.empty()) fetch_awaited(now, reader, effects);
 
   std::vector<wire::Packet> packets;
   channels_.on_time(now, reader, packets);
@@ -713,6 +747,7 @@ void Bucket::check(const store::Reader& reader) const {
   for (const auto& [leaf, waiting] : waiting_follows_) ASSERT(!waiting.empty());
   if (due_opens_.empty())  // a live feed tells what comes as it comes
     for (const auto& [entity, name] : home_tails_) ASSERT(timelines_.lacks_nothing(entity, leaves_.deferred()));
+  check_lazy();
 }
 
 void Bucket::Counters::add(const Counters& o) {
@@ -730,6 +765,8 @@ void Bucket::Counters::add(const Counters& o) {
   rows_deferred += o.rows_deferred, merges += o.merges, rows_merged += o.rows_merged;
   merge_repeats += o.merge_repeats, merges_given_up += o.merges_given_up, mode_switches += o.mode_switches;
   rows_trimmed += o.rows_trimmed, rows_joined += o.rows_joined;
+  waited += o.waited, waited_in_vain += o.waited_in_vain, fetches_waited_for += o.fetches_waited_for;
+  to_lazy += o.to_lazy, to_pushed += o.to_pushed;
 }
 
 }  // namespace canopy::bucket

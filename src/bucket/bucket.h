@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "bucket/keys.h"
 #include "bucket/lists.h"
 #include "leaf/chains.h"
+#include "leaf/lazy.h"
 #include "leaf/leaves.h"
 #include "leaf/modes.h"
 #include "leaf/timelines.h"
@@ -37,7 +39,7 @@ struct StreamIn {          // one leaf's part of a Deliver
   wire::StreamItem item;
 };
 struct Tick {};            // something that the bucket put off is due (next_deadline())
-using Event = std::variant<Ask, Forget, Arrive, StreamIn, Pushed, Audience, NodeUp, Tick>;
+using Event = std::variant<Ask, Forget, Arrive, StreamIn, Pushed, Audience, NodeUp, Turn, Tick>;
 
 // What a step asks for; the step itself does nothing. `held` leaves when the commit that holds
 // `writes` is durable: nothing else leaves a bucket, so nothing can leave too early.
@@ -46,11 +48,13 @@ struct Effects {
   Position upto;           // the bucket's position after the step
   std::vector<Out> held;
   bool taken = true;       // StreamIn: it is applied, or was before, or nobody here wants it
+  uint64_t ask = 0;        // a request that has waited until now is worked in this step: the first of its parts
   void clear() {
     writes.clear();
     upto = Position();
     held.clear();
     taken = true;
+    ask = 0;
   }
 };
 
@@ -90,6 +94,7 @@ class Bucket {
   // A batch request is worked in one step per part, so that each sees the writes of those before it.
   // Nothing else is stepped between the parts of one event.
   static size_t parts(const Event& event);
+  static size_t parts(const wire::Request& request);
   void step(const Event& event, size_t part, Now now, const store::Reader& reader, Effects& effects);
   // The plain case of a StreamIn, without a step: the next message of a leaf in memory, with nothing about it
   // that a step would have to look at. Returns false and changes nothing when it is not that. Else `to` is
@@ -108,7 +113,7 @@ class Bucket {
 
   // When a Tick is due; an Instant not after `now` means at once, before any other event.
   Instant next_deadline() const;
-  bool due_at_once() const { return !due_reads_.empty() || !due_opens_.empty(); }
+  bool due_at_once() const { return !due_reads_.empty() || !due_opens_.empty() || !ready_.empty() || working_; }
 
   struct Counters {
     uint64_t publishes = 0, follows = 0, unfollows = 0, reads = 0, deliveries = 0, repeats = 0, parks = 0,
@@ -126,10 +131,14 @@ class Bucket {
     uint64_t rows_deferred = 0, merges = 0, rows_merged = 0, merge_repeats = 0, merges_given_up = 0, mode_switches = 0;
     // Their rows that went: below the horizon; dead ones beside a retraction.
     uint64_t rows_trimmed = 0, rows_joined = 0;
+    // Of lazy leaves: requests that waited for fetches, those that went on without an answer to some of these,
+    // fetches that somebody waited for, leaves that became lazy, that asked for letters again.
+    uint64_t waited = 0, waited_in_vain = 0, fetches_waited_for = 0, to_lazy = 0, to_pushed = 0;
     void add(const Counters& other);
   };
   const Counters& counters() const { return counters_; }
-  size_t waiting() const { return asks_.size(); }
+  size_t waiting() const { return asks_.size() + parked_.size() + working_.has_value(); }
+  size_t lazy_leaves() const { return lazy_.size(); }
   size_t pending_roots() const { return roots_.pending(); }
   size_t letters_waiting() const { return channels_.letters_waiting(); }
   size_t materialised() const { return timelines_.size(); }
@@ -153,6 +162,19 @@ class Bucket {
     Instant beat_at = Instant::never();
   };
   using TailKey = std::pair<wire::Timeline, std::string>;
+  // A request that waits until lazy leaves have fetched; then its parts are worked one after the other.
+  struct ParkedAsk {
+    Ask ask;
+    Instant until;
+    std::set<LeafNo> leaves;         // have not fetched yet
+    std::map<LeafNo, std::string> missing;  // reflectors that did not answer in time
+    size_t part = 0;                 // the next one
+  };
+  // A lazy leaf that somebody waits for.
+  struct Awaited {
+    std::string reflector;
+    std::map<uint64_t, uint64_t> asks;  // and the round that its fetch must have at least: it was sent after they came
+  };
 
   // bucket.cc: the dispatch, packets, streams, time
   Position take_position() { return position_ = position_.next(); }
@@ -163,6 +185,7 @@ class Bucket {
   void on(const Pushed& pushed, Now now, const store::Reader& reader);
   void on(const Audience& audience, Now now, const store::Reader& reader);
   void on(const NodeUp& up, Now now);
+  void on(const Turn& turn, Now now, const store::Reader& reader, Effects& effects);
   void on(const Tick& tick, Now now, const store::Reader& reader, Effects& effects);
   void on_letter(const wire::ChannelLetter& letter, Now now, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::ChannelAck& ack, Now now, const store::Reader& reader, Effects& effects);
@@ -181,7 +204,7 @@ class Bucket {
   void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
-  void set_mode(leaf::Leaf& leaf, leaf::Mode mode);
+  void turn_in_ram(leaf::Leaf& leaf, leaf::Mode mode);
   // modes.cc: which mode a leaf should be in
   // For each message that comes to it. REQUIRES: the step has not written to its followers.
   void watch(leaf::Leaf& leaf, const store::Reader& reader) {
@@ -189,6 +212,8 @@ class Bucket {
     if (leaf.until_look <= 0) look(leaf, reader);
   }
   void look(leaf::Leaf& leaf, const store::Reader& reader);
+  void want_mode(leaf::Leaf& leaf, leaf::Mode mode);
+  void take_wanted_modes(Now now, const store::Reader& reader, Effects& effects);
   void shuffle_modes();
   void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
   uint64_t kept_deliveries() const;
@@ -208,6 +233,7 @@ class Bucket {
   void publish(const Ask& ask, const wire::Publish& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   std::variant<wire::Published, Error> publish_one(const wire::Message& message, Now now, const store::Reader& reader, Effects& effects);
   void send_letter(BucketId to, wire::Letter letter, Position position, Now now, Effects& effects);
+  void push(wire::StreamLetter letter, Effects& effects);
   void on_letter_body(const wire::Clone& clone, Position position, Now now, const store::Reader& reader, Effects& effects);
   void on_letter_body(const wire::Unclone& unclone, Position position, Now now, const store::Reader& reader, Effects& effects);
   void into_stream(EntityNo entity, std::string_view name, BodyRef ref, Blob message, uint8_t hops, const store::Reader& reader, Effects& effects);
@@ -278,6 +304,32 @@ class Bucket {
   void on_letter_body(const wire::Redirect& redirect, Position position, Now now, const store::Reader& reader, Effects& effects);
   void merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<EntityNo, std::string>>& edges, const store::Reader& reader, Effects& effects);
 
+  // freshen.cc: lazy leaves, and what waits until they have fetched
+  bool set_mode(leaf::Leaf& leaf, leaf::Mode mode, Now now, const store::Reader& reader, Effects& effects);
+  bool may_be_lazy(const leaf::Leaf& leaf, const store::Reader& reader) const;
+  bool tailed(LeafNo leaf, const store::Reader& reader) const;
+  void rouse(EntityNo follower, Now now, const store::Reader& reader, Effects& effects);
+  void walk_modes(Now now, const store::Reader& reader, Effects& effects);
+  void walk_modes_later(Now now);
+  void on_letter_body(const wire::LeafMode& mode, BucketId from, Now now, const store::Reader& reader, Effects& effects);
+  bool wait_for_leaves(const Ask& ask, Now now, const store::Reader& reader, Effects& effects);
+  void await(ParkedAsk& parked, LeafNo no, const std::string& reflector, uint64_t round);
+  void wait_again(Now now, const store::Reader& reader);
+  std::map<LeafNo, std::string> needed(const wire::Request& request, const store::Reader& reader);
+  void fetch_awaited(Now now, const store::Reader& reader, Effects& effects);
+  void ask_newest(LeafNo no, const std::string& reflector, Now now, const store::Reader& reader, Effects& effects);
+  void freshened(leaf::Leaf& leaf, const wire::Fetched& fetched, const store::Reader& reader, Effects& effects);
+  void note_pushed(LeafNo no, BucketId root, const store::Reader& reader);
+  void leaf_gone(LeafNo leaf);
+  void no_longer_waits(uint64_t ask, LeafNo leaf);
+  void nobody_waits(LeafNo leaf, const std::string& reflector, bool once);
+  void run_out(uint64_t ask);
+  void run_out_of_time(uint64_t ask, Now now);
+  void unpark(uint64_t ask);
+  void work_ready(Now now, const store::Reader& reader, Effects& effects);
+  void add_incomplete(EntityNo entity, const store::Reader& reader, wire::TimelinePage& page) const;
+  void check_lazy() const;
+
   // asks.cc: who waits and who listens
   OpenAsk& open_ask(uint64_t ask, wire::Reply empty, size_t parts);
   void part_done(uint64_t ask, Effects& effects);
@@ -338,6 +390,22 @@ class Bucket {
   std::map<LeafNo, std::vector<std::pair<uint64_t, size_t>>> waiting_follows_;  // (ask, part)
   std::map<std::pair<LeafNo, EntityNo>, std::vector<uint64_t>> waiting_forwards_;        // asks
   std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> waiting_aliases_;  // by entity, alias
+  leaf::LazyLeaves lazy_;
+  std::map<uint64_t, ParkedAsk> parked_;         // by ask
+  std::set<std::pair<Instant, uint64_t>> parked_until_;  // of those that still wait
+  std::deque<uint64_t> ready_;                   // of `parked_`: wait no longer, in the order in which they go on
+  std::optional<ParkedAsk> working_;             // was the first of these: its parts are being worked
+  size_t leaf_waits_ = 0;                        // leaves that those of `parked_` wait for
+  size_t follows_parked_ = 0;                    // of `parked_`: FOLLOW and FORWARD, which others must not overtake
+  std::map<LeafNo, Awaited> awaited_;
+  std::deque<LeafNo> to_fetch_;                  // of `awaited_`: have not asked yet
+  Instant fetch_at_ = Instant::never();          // these are asked again from the beginning
+  std::map<BucketId, Instant> silent_;           // roots that did not answer in time; until then nobody waits for them
+  const std::map<LeafNo, std::string>* missing_ = nullptr;  // of the request that is being worked
+  Instant modes_at_ = Instant::never();          // the next slice of the walk that brings leaves into the forced mode
+  LeafNo modes_walked_;
+  std::map<std::string, leaf::Mode> wanted_modes_;  // by reflector: of leaves that are to be lazy, or no longer
+  bool untailed_ = false;                        // in this step a home was: it is no longer tailed
   std::map<TailKey, Tailed> tails_;
   std::map<EntityNo, std::string> home_tails_;   // those of `tails_` on home whose entity exists
   std::set<std::pair<Instant, TailKey>> beats_;

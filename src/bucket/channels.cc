@@ -66,7 +66,7 @@ bool Channels::has_room(BucketId to) const {
   return it == outboxes_.end() || it->second.waiting < limits::outbox_letters_max;
 }
 
-void Channels::write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
+LetterNo Channels::write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
                      std::vector<wire::Packet>& packets) {
   Outbox& outbox = outboxes_[to];
   const LetterNo previous = outbox.last;
@@ -84,6 +84,12 @@ void Channels::write(BucketId to, wire::Letter letter, Position position, Now no
     if (outbox.again == Instant::never()) schedule_again(to, outbox, now);
   }
   ++outbox.waiting;
+  return number;
+}
+
+bool Channels::acked(BucketId to, LetterNo letter, const store::Reader& reader) const {
+  // What this step writes is not in the store yet.
+  return letter.position <= reader.position(bucket_) && !reader.get(KeyBuilder(bucket_, Table::outbox).add(to).add(letter));
 }
 
 void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader& reader, store::Writes& writes,

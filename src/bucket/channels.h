@@ -29,9 +29,11 @@ class Channels {
 
   // ---- as sender
   bool has_room(BucketId to) const;  // fewer than limits::outbox_letters_max wait
-  // REQUIRES: `position` is this operation's.
-  void write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
+  // Returns the letter's number. REQUIRES: `position` is this operation's.
+  LetterNo write(BucketId to, wire::Letter letter, Position position, Now now, store::Writes& writes,
              std::vector<wire::Packet>& packets);
+  // It has been accepted: what its receiver does from now on rests on it.
+  bool acked(BucketId to, LetterNo letter, const store::Reader& reader) const;
   void on_ack(const wire::ChannelAck& ack, Now now, const store::Reader& reader, store::Writes& writes,
               std::vector<wire::Packet>& packets);
   void on_time(Now now, const store::Reader& reader, std::vector<wire::Packet>& packets);

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "leaf/modes.h"
 #include "map/map.h"
 #include "wire/letter.h"
 #include "wire/reply.h"
@@ -58,6 +59,11 @@ struct NewMap {
   MapRef map;
   NodeIndex self;
   std::vector<BucketId> buckets;  // this shard's
+};
+struct Turn {              // a leaf of that reflector is to be in another mode
+  BucketId bucket;
+  std::string reflector;
+  leaf::Mode mode = leaf::Mode::append;
 };
 struct NodeUp {            // a link session with that node began: send again what it is owed
   NodeIndex node;

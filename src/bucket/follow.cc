@@ -73,6 +73,7 @@ void Bucket::follow(const Ask& ask, const wire::Follow& request, size_t part, No
     effects.writes.put(KeyBuilder(id_, Table::edge).add(follower).add(leaf->no), leaf::encode_edge({since, backfill}));
     leaf::Followers(id_, leaf->no, reader).insert(follower, effects.writes);
     leaves_.follower_added(*leaf, follower);
+    if (tailed_home(follower) && lazy_.lazy(leaf->no)) due_opens_.push_back(follower);  // which rouses the leaf
     if (backfill > 0)
       send_letter(map_->bucket_of(author), wire::BackfillAsk{author, pair.follower, since, backfill}, since, now, effects);
   }
@@ -163,6 +164,8 @@ void Bucket::leave(leaf::Leaf& leaf, Position position, Now now, Effects& effect
   const std::string author = leaf.reflector;
   send_letter(map_->bucket_of(author), wire::LeafLeave{author, leaf.generation}, position, now, effects);
   leaves_.retire(author, effects.writes);
+  lazy_.erase(no, effects.writes);
+  leaf_gone(no);
   retired_leaves_ = true;
   work_at_ = std::min(work_at_, now.instant);
   follows_settled(no, wire::FollowState::pending, effects);
@@ -290,6 +293,8 @@ void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, c
   if (edge && !edge->off && edge->active) return answer(wire::ForwardingResult{wire::FollowState::active, false});
   const BucketId root = map_->bucket_of(from);
   if (!channels_.has_room(root)) return answer(way_is_full("from"));
+  if (missing_ && !missing_->empty())  // what it published before must not be forwarded as new
+    return answer(Error{Code::busy, "from: what \"" + from + "\" published so far cannot be fetched just now", 1000});
 
   if (!edge) {
     const EntityNo to = entities_.obtain(request.to, record_, reader, effects.writes);
@@ -309,6 +314,7 @@ void Bucket::forward(const Ask& ask, const wire::Forwarding& request, Now now, c
     edge->since = take_position();
   }
   effects.writes.put(KeyBuilder(id_, Table::forward).add(leaf->no).add(edge->to), encode_forward(*edge));
+  if (lazy_.lazy(leaf->no)) set_mode(*leaf, leaf::Mode::append, now, reader, effects);
   if (edge->active) return answer(wire::ForwardingResult{wire::FollowState::active, false});
   const Position position = take_position();
   send_letter(root, wire::Share{from, request.to}, position, now, effects);
@@ -373,6 +379,7 @@ void Bucket::on_letter_body(const wire::Redirect& redirect, Position position, N
     send_letter(root, wire::LeafJoin{redirect.entity, position}, position, now, effects);
   } else {
     merge(*old, *leaf, edges, reader, effects);
+    if (!leaf->forwards.empty() && lazy_.lazy(leaf->no)) set_mode(*leaf, leaf::Mode::append, now, reader, effects);
     position = take_position();
   }
   for (const leaf::ForwardEdge& forward : leaf->forwards)

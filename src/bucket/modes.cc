@@ -1,5 +1,6 @@
 // How leaves are watched, and which mode each is in.
 #include <cmath>
+#include <utility>
 
 #include "bucket/bucket.h"
 #include "leaf/followers.h"
@@ -24,7 +25,21 @@ void Bucket::look(leaf::Leaf& leaf, const store::Reader& reader) {
     });
   });
   if (!fresh || options_.modes.forced || options_.modes.shuffle != 0) return;
-  set_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, false, map_->settings.capacity}));
+  // A leaf that is lazy stays so as long as that is right; none becomes it by itself so far.
+  const bool lazy_may = leaf.mode == leaf::Mode::lazy && may_be_lazy(leaf, reader);
+  want_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, lazy_may, map_->settings.capacity}));
+}
+
+// To be lazy, or no longer, is a matter of letters: the next step does it.
+void Bucket::want_mode(leaf::Leaf& leaf, leaf::Mode mode) {
+  if (mode != leaf::Mode::lazy && leaf.mode != leaf::Mode::lazy) turn_in_ram(leaf, mode);
+  else if (leaf.mode != mode) wanted_modes_[leaf.reflector] = mode;
+}
+
+// At the beginning of a step.
+void Bucket::take_wanted_modes(Now now, const store::Reader& reader, Effects& effects) {
+  for (const auto& [reflector, mode] : std::exchange(wanted_modes_, {}))
+    if (leaf::Leaf* const leaf = leaves_.find(reflector, reader)) set_mode(*leaf, mode, now, reader, effects);
 }
 
 wire::LeafCosts Bucket::costs_of(leaf::Leaf& leaf, const store::Reader& reader) {

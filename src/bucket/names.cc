@@ -271,7 +271,7 @@ bool Bucket::delete_rows(EntityNo entity, const std::string& name, Now now, cons
 bool Bucket::delete_reflector(EntityNo entity, const std::string& name, const store::Reader& reader, Effects& effects) {
   if (!roots_.idle(entity, name, reader)) {
     if (std::exchange(endings_.at(entity).told, true)) return false;
-    if (auto letter = roots_.end(entity, name, reader, effects.writes)) effects.held.push_back(Push{std::move(*letter)});
+    if (auto letter = roots_.end(entity, name, reader, effects.writes)) push(std::move(*letter), effects);
     return false;
   }
   return roots_.erase(entity, name, rows_per_slice, reader, effects.writes);

@@ -132,7 +132,7 @@ std::variant<wire::Published, Error> Bucket::publish_one(const wire::Message& me
   put_be64(place, position.packed());
   if (letter) put_be64(place, letter->item.no.packed());
   effects.writes.put(KeyBuilder(id_, Table::message).add(id), place);
-  if (letter) effects.held.push_back(Push{std::move(*letter)});
+  if (letter) push(std::move(*letter), effects);
   for (const Target& target : targets)
     send_letter(target.bucket, wire::Clone{target.list, target.name, target.name.empty() ? message.reply_to : MessageId(), ref, blob},
                 position, now, effects);
@@ -148,6 +148,11 @@ void Bucket::send_letter(BucketId to, wire::Letter letter, Position position, No
   std::vector<wire::Packet> packets;
   channels_.write(to, std::move(letter), position, now, effects.writes, packets);
   send_all(std::move(packets), effects);
+}
+
+// Down the tree; when all leaves are lazy there is nobody to send it to.
+void Bucket::push(wire::StreamLetter letter, Effects& effects) {
+  if (letter.route.letters() > 0) effects.held.push_back(Push{std::move(letter)});
 }
 
 // ---- Clones: a message arrives in a list
@@ -235,7 +240,7 @@ void Bucket::into_stream(EntityNo entity, std::string_view name, BodyRef ref, Bl
   auto letter = roots_.publish(entity, name, {ref, std::move(message), true, true, hops}, reader, effects.writes);
   if (!letter) return;
   store::put_place(id_, ref.id, PlaceKind::stream, entity.value(), letter->item.no.packed(), effects.writes);
-  effects.held.push_back(Push{std::move(*letter)});
+  push(std::move(*letter), effects);
 }
 
 // A retraction goes on into the stream of an entity here, once.
@@ -248,7 +253,7 @@ void Bucket::pass_retraction(EntityNo entity, MessageId id, StreamNo target, uin
   auto letter = roots_.retract(entity, entities_.name_of(entity, reader), id, target, hops, reader, effects.writes);
   if (!letter) return;
   store::put_place(id_, id, PlaceKind::passed, entity.value(), letter->item.no.packed(), effects.writes);
-  effects.held.push_back(Push{std::move(*letter)});
+  push(std::move(*letter), effects);
 }
 
 // ---- RETRACT
@@ -281,7 +286,7 @@ std::optional<Error> Bucket::withdraw(const OwnMessage& own, std::string_view na
   if (auto letter = roots_.retract(own.author, name, own.ref.id, own.no, 0, reader, effects.writes)) {
     // A loop of forwards brings it back: once is enough.
     store::put_place(id_, own.ref.id, PlaceKind::passed, own.author.value(), letter->item.no.packed(), effects.writes);
-    effects.held.push_back(Push{std::move(*letter)});
+    push(std::move(*letter), effects);
   }
   passed_.emplace(own.ref.id, own.author);
   for (const Target& target : targets) {

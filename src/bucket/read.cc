@@ -78,6 +78,7 @@ void Bucket::read(const Ask& ask, const wire::Read& request, size_t part, Now no
   wire::TimelinePage found = page(request, request.entities[part], limits::reply_bytes_max - open.bytes, now, reader);
   for (const wire::Entry& entry : found.entries) open.bytes += entry.message->size();
   open.bytes += counted_bytes * found.unread.value_or(0);
+  for (const std::string& name : found.incomplete) open.bytes += name.size();
   const bool wait = found.entries.empty() && request.wait_ms > 0 && !request.batch;
   std::get<wire::ReadResult>(open.reply).pages[part] = std::move(found);
   if (!wait) {
@@ -118,6 +119,7 @@ wire::TimelinePage Bucket::home_page(const wire::Read& request, std::optional<Po
     page.truncated = home.down(request.before, add) && !record_.horizon.zero();
   }
   filler.end(after.has_value());
+  add_incomplete(entity, reader, page);
   return page;
 }
 

@@ -274,7 +274,6 @@ Key mode_key() {
             const auto at = text ? std::find(leaf::mode_names.begin(), leaf::mode_names.end(), *text) : leaf::mode_names.end();
             if (text && *text == "auto") s.timeline.modes.forced.reset();
             else if (at == leaf::mode_names.end()) return "want \"auto\", \"append\", \"merge\" or \"lazy\"";
-            else if (*at == leaf::mode_name(leaf::Mode::lazy)) return "not supported yet; want \"auto\", \"append\" or \"merge\"";
             else s.timeline.modes.forced = static_cast<leaf::Mode>(at - leaf::mode_names.begin());
             return std::nullopt;
           },

@@ -79,7 +79,7 @@ Leaf* Leaves::find(std::string_view reflector, const store::Reader& reader) {
   leaf->applied = tail.applied;
   leaf->newest = tail.newest;
   leaf->known = leaf->applied;
-  leaf->mode = first_mode_;
+  leaf->mode = lazy_ && lazy_->lazy(leaf->no) ? Mode::lazy : first_mode_;
   leaf->until_look = first_look_;
   leaf->late = deferred_.find(leaf->no);
   const std::string forwards = KeyBuilder(bucket_, Table::forward).add(leaf->no);
@@ -353,19 +353,20 @@ void Leaves::skip_to(Leaf& leaf, StreamNo m, store::Writes& writes) {
 }
 
 void Leaves::fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets) {
-  if (!leaf.welcomed || leaf.applied >= leaf.known) {
-    schedule(leaf, Instant::never());
+  if (!leaf.welcomed || (leaf.applied >= leaf.known && !leaf.wanted)) {
+    fetch_done(leaf);
     return;
   }
   if (leaf.fetch_again != Instant::never() && !again) return;
   // More than so many at once wait for their turn: their roots say tail again.
-  if (leaf.fetch_again == Instant::never() && fetches_.size() >= limits::fetches_in_flight_max) return;
+  if (leaf.fetch_again == Instant::never() && !may_fetch()) return;
   const StreamNo first = leaf.applied.next();
-  StreamNo last = leaf.known;
+  const StreamNo window(first.packed() + limits::fetch_window_numbers - 1);
+  StreamNo last = leaf.wanted ? window : std::min(leaf.known, window);
   if (!leaf.parked.empty() && leaf.parked.begin()->first > first)
     last = std::min(last, StreamNo(leaf.parked.begin()->first.packed() - 1));
-  last = std::min(last, StreamNo(first.packed() + limits::fetch_window_numbers - 1));
-  packets.push_back(wire::Fetch{bucket_, root, leaf.reflector, leaf.generation, first, last});
+  leaf.fetch_round = ++round_;
+  packets.push_back(wire::Fetch{bucket_, root, leaf.reflector, leaf.generation, first, last, round_});
   const Duration wait{std::min(fetch_first_wait.us << std::min(leaf.fetch_tries, 10u), fetch_longest_wait.us)};
   schedule(leaf, now.instant + wait);
   ++leaf.fetch_tries;
@@ -390,6 +391,8 @@ void Leaves::repeat_fetches(Now now, const std::function<BucketId(std::string_vi
     fetch_missing(leaf, root_of(reflector), now, true, packets);
   }
 }
+
+bool Leaves::may_fetch() const { return fetches_.size() < limits::fetches_in_flight_max; }
 
 Instant Leaves::next_fetch() const {
   return fetches_.empty() ? Instant::never() : fetches_.begin()->first.first;

@@ -17,6 +17,7 @@
 #include "base/types.h"
 #include "leaf/costs.h"
 #include "leaf/deferred.h"
+#include "leaf/lazy.h"
 #include "leaf/modes.h"
 #include "store/reader.h"
 #include "store/writes.h"
@@ -42,7 +43,7 @@ struct Leaf {
   enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
   bool welcomed = false;          // before: every follower is pending, everything is parked
   bool plain = false;             // was found to be quiet(), and nobody but plain deliveries had it since
-  Mode mode = Mode::append;       // In RAM only
+  Mode mode = Mode::append;       // In RAM only; lazy: a row says so
   int32_t until_look = 0;         // what is left of ModeOptions::look_every. In RAM only
   Deferred::Late* late = nullptr; // kept by Leaves: rows of it are in no timeline. In RAM only
 
@@ -54,6 +55,8 @@ struct Leaf {
   std::map<StreamNo, wire::StreamItem> parked;  // early numbers, at most limits::park_max
   Instant fetch_again = Instant::never();       // when the open fetch is repeated; never: none is open
   uint32_t fetch_tries = 0;
+  uint64_t fetch_round = 0;       // of the last one sent
+  bool wanted = false;            // somebody waits: it fetches although nothing is known to be missing
   // The root no longer has what is below `until`: are the messages held still alive? Then it goes on there.
   struct Audit {
     StreamNo until;                         // set once: what comes meanwhile stands behind it
@@ -123,10 +126,12 @@ struct ReflectorEqual {
 class Leaves {
  public:
   explicit Leaves(BucketId bucket) : bucket_(bucket), deferred_(bucket) {}
-  // What a leaf has when it is made or read from the store. Before the first of them.
-  void begin_with(Mode mode, int32_t until_look) {
-    first_mode_ = mode;
+  // What a leaf has when it is made or read from the store; one that is none of the lazy ones is not lazy: that it
+  // becomes only by asking its root. Before the first of them.
+  void begin_with(Mode mode, int32_t until_look, const LazyLeaves& lazy) {
+    first_mode_ = mode == Mode::lazy ? Mode::merge : mode;
     first_look_ = until_look;
+    lazy_ = &lazy;
   }
 
   // Forgets all that is in RAM (the store went back to its last commit, or the bucket is opened).
@@ -196,13 +201,16 @@ class Leaves {
     for (const auto& [name, leaf] : leaves_) visit(*leaf);
   }
 
-  // Opens a fetch for what is missing, when something is and no fetch is open (or `again`).
+  // Opens a fetch for what is missing, when something is (or it is `wanted`) and no fetch is open (or `again`).
   void fetch_missing(Leaf& leaf, BucketId root, Now now, bool again, std::vector<wire::Packet>& packets);
   void fetch_done(Leaf& leaf);
   // Repeats the fetches that are due; next_fetch() is when.
   void repeat_fetches(Now now, const std::function<BucketId(std::string_view)>& root_of,
                       std::vector<wire::Packet>& packets);
   Instant next_fetch() const;
+  bool may_fetch() const;         // there is room for another open one
+  // Each fetch has a round of its own; those sent from now on have at least this one.
+  uint64_t next_round() const { return round_ + 1; }
 
   size_t parked() const { return parked_; }
   void check() const;
@@ -228,8 +236,10 @@ class Leaves {
   uint32_t epoch_ = 0;            // counts when leaves left it
   Mode first_mode_ = Mode::append;
   int32_t first_look_ = 0;
+  const LazyLeaves* lazy_ = nullptr;
   Deferred deferred_;
   std::map<std::pair<Instant, LeafNo>, std::string> fetches_;
+  uint64_t round_ = 0;            // of the last fetch; counts on as long as the process lives
   size_t parked_ = 0, parked_bytes_ = 0;
   size_t followers_bytes_ = 0, followers_bytes_max_ = 16u << 20;  // of the followers in RAM
 };

@@ -1,6 +1,7 @@
 #include "reflector/roots.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -16,7 +17,7 @@ using store::KeyBuilder;
 using store::Table;
 
 constexpr uint8_t root_record_version = 2;  // 1: without `forwarded`
-constexpr uint8_t tree_record_version = 1;
+constexpr uint8_t tree_record_version = 1, lazy_tree_record_version = 2;  // 1: as long as no leaf is lazy
 constexpr size_t roots_cached_max = 20'000;
 constexpr size_t tails_per_turn = 1'000;
 constexpr size_t settled_per_turn = 1'000;
@@ -24,13 +25,37 @@ constexpr Duration tail_first_wait = Duration::of_ms(50);
 constexpr Duration tail_longest_wait = Duration::of_s(5);
 constexpr Duration quiet_wait = Duration::of_ms(200);  // so that a busy author is not written twice a message
 
-std::vector<BucketId> decode_leaves(std::string_view value) {
-  Cursor in(value);
-  ASSERT(in.u8() == tree_record_version);
-  std::vector<BucketId> leaves;
-  while (in.left() > 0) leaves.emplace_back(in.be16());
-  ASSERT(in.ok());
-  return leaves;
+struct Tree {
+  std::vector<BucketId> leaves, lazy;  // ascending
+};
+
+Tree read_tree(BucketId bucket, EntityNo entity, const store::Reader& reader) {
+  Tree tree;
+  const auto record = reader.get(KeyBuilder(bucket, Table::tree).add(entity));
+  if (!record) return tree;
+  Cursor in(*record);
+  const uint8_t version = in.u8();
+  ASSERT(version == tree_record_version || version == lazy_tree_record_version);
+  const size_t pushed = version == lazy_tree_record_version ? in.varint() : in.left() / 2;
+  while (in.left() > 0) (tree.leaves.size() < pushed ? tree.leaves : tree.lazy).emplace_back(in.be16());
+  ASSERT(in.ok() && tree.leaves.size() == pushed);
+  return tree;
+}
+
+bool has(const std::vector<BucketId>& leaves, BucketId leaf) { return std::binary_search(leaves.begin(), leaves.end(), leaf); }
+
+// Both return whether that changed anything.
+bool put_in(std::vector<BucketId>& leaves, BucketId leaf) {
+  const auto at = std::lower_bound(leaves.begin(), leaves.end(), leaf);
+  if (at != leaves.end() && *at == leaf) return false;
+  leaves.insert(at, leaf);
+  return true;
+}
+bool take_from(std::vector<BucketId>& leaves, BucketId leaf) {
+  const auto at = std::lower_bound(leaves.begin(), leaves.end(), leaf);
+  if (at == leaves.end() || *at != leaf) return false;
+  leaves.erase(at);
+  return true;
 }
 
 // A row of the stream list. A plain message is only its ref; what else there is has another length:
@@ -103,7 +128,8 @@ void Roots::open(const store::Reader& reader, const std::function<std::string(En
     Root& root = load(entity, name_of(entity), reader);
     root.pending = true;
     ++pending_;
-    for (const BucketId leaf : root.leaves) root.owed[leaf] = root.last;
+    for (const auto* leaves : {&root.leaves, &root.lazy})
+      for (const BucketId leaf : *leaves) root.owed[leaf] = root.last;
     if (root.owed.empty()) settle_later(root, now);
     else schedule(root, now.instant);
   }
@@ -132,13 +158,17 @@ Root& Roots::load(EntityNo entity, std::string_view name, const store::Reader& r
     ASSERT(in.done() && (version == 1 || version == root_record_version));
   }
   root.before = root.last;
-  root.leaves = leaves_of(entity, reader);
+  Tree tree = read_tree(bucket_, entity, reader);
+  root.leaves = std::move(tree.leaves);
+  root.lazy = std::move(tree.lazy);
   return roots_.emplace(entity, std::move(root)).first->second;
 }
 
 std::vector<BucketId> Roots::leaves_of(EntityNo entity, const store::Reader& reader) const {
-  const auto record = reader.get(KeyBuilder(bucket_, Table::tree).add(entity));
-  return record ? decode_leaves(*record) : std::vector<BucketId>();
+  const Tree tree = read_tree(bucket_, entity, reader);
+  std::vector<BucketId> all;
+  std::merge(tree.leaves.begin(), tree.leaves.end(), tree.lazy.begin(), tree.lazy.end(), std::back_inserter(all));
+  return all;
 }
 
 void Roots::save(const Root& root, store::Writes& writes) const {
@@ -152,17 +182,19 @@ void Roots::save(const Root& root, store::Writes& writes) const {
 
 void Roots::save_leaves(const Root& root, store::Writes& writes) const {
   std::string record;
-  put_u8(record, tree_record_version);
+  put_u8(record, root.lazy.empty() ? tree_record_version : lazy_tree_record_version);
+  if (!root.lazy.empty()) put_varint(record, root.leaves.size());
   for (const BucketId leaf : root.leaves) put_be16(record, leaf.value());
+  for (const BucketId leaf : root.lazy) put_be16(record, leaf.value());
   const std::string key = KeyBuilder(bucket_, Table::tree).add(root.entity);
-  if (root.leaves.empty()) writes.erase(key);
+  if (root.childless()) writes.erase(key);
   else writes.put(key, record);
 }
 
 std::optional<wire::StreamLetter> Roots::publish(EntityNo entity, std::string_view name, Entering message,
                                                  const store::Reader& reader, store::Writes& writes) {
   Root& root = load(entity, name, reader);
-  if (root.leaves.empty()) return std::nullopt;
+  if (root.childless()) return std::nullopt;
   wire::StreamItem item;
   item.ref = message.ref;
   item.message = message.message;
@@ -180,7 +212,7 @@ std::optional<wire::StreamLetter> Roots::retract(EntityNo entity, std::string_vi
     const std::string key = KeyBuilder(bucket_, Table::stream).add(entity).add(target);
     if (const auto before = find_row(key, reader)) take_out(root, target, *before, writes);
   }
-  if (root.leaves.empty()) return std::nullopt;
+  if (root.childless()) return std::nullopt;
   wire::StreamItem item;
   item.kind = wire::StreamItem::Kind::retraction;
   item.ref.id = id;
@@ -193,7 +225,12 @@ std::optional<wire::StreamLetter> Roots::retract(EntityNo entity, std::string_vi
 std::optional<wire::StreamLetter> Roots::end(EntityNo entity, std::string_view name, const store::Reader& reader,
                                              store::Writes& writes) {
   Root& root = load(entity, name, reader);
-  if (root.leaves.empty()) return std::nullopt;
+  if (root.childless()) return std::nullopt;
+  if (!root.lazy.empty() && !planted("lazy leaf does not hear of the end")) {
+    for (const BucketId leaf : std::exchange(root.lazy, {})) put_in(root.leaves, leaf);
+    root.planned = false;
+    save_leaves(root, writes);
+  }
   wire::StreamItem item;
   item.kind = wire::StreamItem::Kind::ended;
   std::string row = encode_row(item, false);
@@ -209,12 +246,12 @@ void Roots::share(EntityNo entity, std::string_view name, const store::Reader& r
 
 bool Roots::idle(EntityNo entity, std::string_view name, const store::Reader& reader) {
   const Root& root = load(entity, name, reader);
-  return root.leaves.empty() && !root.pending;
+  return root.childless() && !root.pending;
 }
 
 bool Roots::erase(EntityNo entity, std::string_view name, size_t max, const store::Reader& reader, store::Writes& writes) {
   Root& root = load(entity, name, reader);
-  ASSERT(root.leaves.empty() && !root.pending);
+  ASSERT(root.childless() && !root.pending);
   const std::string list = KeyBuilder(bucket_, Table::stream).add(entity);
   size_t taken = 0;
   bool more = false;
@@ -271,13 +308,18 @@ wire::StreamLetter Roots::give_out(Root& root, wire::StreamItem item, std::strin
     root.kept = root.kept.next();
   }
   save(root, writes);
-  if (!root.pending) {
-    if (!planted("pending set not written")) writes.put(KeyBuilder(bucket_, Table::pending).add(root.entity), "");
-    root.pending = true;
-    ++pending_;
+  // So that nothing falls out of the list before a lazy leaf has come for it: half of the list lies between
+  // two tails, the other half is the time that the leaf has.
+  if (!root.lazy.empty() && root.last.number() % std::max<uint64_t>(1, around_.retention / 2) == 0) {
+    for (const BucketId leaf : root.lazy) root.owed[leaf] = root.last;
+    make_pending(root, writes);
+    root.tail_tries = 0;
+    schedule(root, Instant());  // at once
   }
-  ++root.in_flight;
-
+  if (!root.leaves.empty()) {
+    make_pending(root, writes);
+    ++root.in_flight;
+  }
   if (!root.planned) {
     root.route = plan_tree(root.leaves, around_.owner, around_.self, around_.fanout);
     root.planned = true;
@@ -288,9 +330,8 @@ wire::StreamLetter Roots::give_out(Root& root, wire::StreamItem item, std::strin
 wire::Welcome Roots::on_join(EntityNo entity, std::string_view name, BucketId leaf, const wire::LeafJoin& join,
                              MessageId newest, const store::Reader& reader, store::Writes& writes) {
   Root& root = load(entity, name, reader);
-  const auto at = std::lower_bound(root.leaves.begin(), root.leaves.end(), leaf);
-  if (at == root.leaves.end() || *at != leaf) {
-    root.leaves.insert(at, leaf);
+  const bool lazy_before = take_from(root.lazy, leaf);
+  if (put_in(root.leaves, leaf) || lazy_before) {
     root.planned = false;
     save_leaves(root, writes);
   }
@@ -306,12 +347,30 @@ wire::Welcome Roots::on_join(EntityNo entity, std::string_view name, BucketId le
 void Roots::on_leave(EntityNo entity, std::string_view name, BucketId leaf, const store::Reader& reader,
                      store::Writes& writes) {
   Root& root = load(entity, name, reader);
-  const auto at = std::lower_bound(root.leaves.begin(), root.leaves.end(), leaf);
-  if (at == root.leaves.end() || *at != leaf) return;
-  root.leaves.erase(at);
+  if (!take_from(root.leaves, leaf) && !take_from(root.lazy, leaf)) return;
   root.planned = false;
   root.owed.erase(leaf);
   save_leaves(root, writes);
+}
+
+void Roots::on_mode(EntityNo entity, std::string_view name, BucketId leaf, bool lazy, Now now, const store::Reader& reader,
+                    store::Writes& writes) {
+  Root& root = load(entity, name, reader);
+  if (!take_from(lazy ? root.leaves : root.lazy, leaf)) return;  // it has left, or is so already
+  put_in(lazy ? root.lazy : root.leaves, leaf);
+  root.planned = false;
+  save_leaves(root, writes);
+  if (lazy) {
+    root.owed.erase(leaf);
+    if (root.owed.empty()) schedule(root, Instant::never());
+    settle_later(root, now);
+    return;
+  }
+  if (planted("switch to pushed owes nothing")) return;
+  root.owed[leaf] = root.last;
+  make_pending(root, writes);
+  root.tail_tries = 0;
+  schedule(root, now.instant);
 }
 
 void Roots::on_pushed(EntityNo entity, std::string_view name, StreamNo no, const std::vector<BucketId>& not_taken,
@@ -321,7 +380,7 @@ void Roots::on_pushed(EntityNo entity, std::string_view name, StreamNo no, const
   // Not pending: every leaf has acknowledged since (the push began before the bucket was opened anew).
   if (!root.pending) return;
   for (const BucketId leaf : not_taken) {
-    if (!std::binary_search(root.leaves.begin(), root.leaves.end(), leaf)) continue;
+    if (!has(root.leaves, leaf)) continue;  // has left, or is lazy now
     StreamNo& owed = root.owed[leaf];
     owed = std::max(owed, no);
   }
@@ -353,6 +412,7 @@ wire::Fetched Roots::on_fetch(EntityNo entity, std::string_view name, const wire
   }
   wire::Fetched answer{bucket_, fetch.from, std::string(name), fetch.generation, fetch.first, fetch.last, {}, last, {}};
   answer.last = std::min({fetch.last, last, StreamNo(fetch.first.packed() + limits::fetch_window_numbers - 1)});
+  answer.round = fetch.round;
   if (fetch.first < kept) answer.gone_below = kept;
 
   StreamNo next = std::max(fetch.first, kept);
@@ -387,6 +447,13 @@ wire::Fetched Roots::on_fetch(EntityNo entity, std::string_view name, const wire
               });
   void_up_to(answer.last.next());
   return answer;
+}
+
+void Roots::make_pending(Root& root, store::Writes& writes) {
+  if (root.pending) return;
+  if (!planted("pending set not written")) writes.put(KeyBuilder(bucket_, Table::pending).add(root.entity), "");
+  root.pending = true;
+  ++pending_;
 }
 
 void Roots::schedule(Root& root, Instant at) {
@@ -456,12 +523,13 @@ void Roots::check() const {
   for (const auto& [entity, root] : roots_) {
     pending += root.pending;
     tails += root.tail_at != Instant::never();
-    ASSERT(std::is_sorted(root.leaves.begin(), root.leaves.end()));
+    ASSERT(std::is_sorted(root.leaves.begin(), root.leaves.end()) && std::is_sorted(root.lazy.begin(), root.lazy.end()));
+    for (const BucketId leaf : root.lazy) ASSERT(!has(root.leaves, leaf));
     ASSERT(root.kept <= root.last.next());
     ASSERT(root.owed.empty() || root.pending);
     for (const auto& [leaf, no] : root.owed) {
       ASSERT(no <= root.last);
-      ASSERT(std::binary_search(root.leaves.begin(), root.leaves.end(), leaf));
+      ASSERT(has(root.leaves, leaf) || has(root.lazy, leaf));
     }
   }
   ASSERT(pending == pending_);

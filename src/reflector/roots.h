@@ -25,7 +25,8 @@ struct Root {
   StreamNo last;                   // the newest number given out
   StreamNo kept;                   // the oldest number in the stream list (last.next() when empty)
   bool forwarded = false;          // others forward this stream, or did: all its messages are shared
-  std::vector<BucketId> leaves;    // ascending
+  std::vector<BucketId> leaves;    // ascending: those that get its letters
+  std::vector<BucketId> lazy;      // ascending: those that fetch when somebody reads. None is in both
   bool pending = false;            // stands in the pending set
   // In RAM only.
   wire::Route route;               // plan_tree of `leaves`, for the map of `planned`
@@ -33,9 +34,12 @@ struct Root {
   bool stored = false;             // there is a record
   StreamNo before;                 // `last` when this was read from the store: pushes up to it are not counted
   uint32_t in_flight = 0;          // pushes of later numbers that have not ended
-  std::map<BucketId, StreamNo> owed;  // leaf → the highest number that it has not acknowledged
+  // Leaf → the highest number that it has not acknowledged; of a lazy one, up to which it must come for it.
+  std::map<BucketId, StreamNo> owed;
   Instant tail_at = Instant::never();
   uint32_t tail_tries = 0;
+
+  bool childless() const { return leaves.empty() && lazy.empty(); }
 };
 
 // What a root needs of its surroundings.
@@ -67,14 +71,14 @@ class Roots {
   void open(const store::Reader& reader, const std::function<std::string(EntityNo)>& name_of, Now now);
   void on_map(Surroundings surroundings);
 
-  // A message enters the stream of `entity`. Returns the letter for its tree, or nothing when it has
-  // no leaves (then it gets no number: a later leaf begins behind it).
+  // A message enters the stream of `entity`. Returns the letter for its tree, whose route is empty when all
+  // leaves are lazy; or nothing when it has no leaves (then it gets no number: a later leaf begins behind it).
   std::optional<wire::StreamLetter> publish(EntityNo entity, std::string_view name, Entering message,
                                             const store::Reader& reader, store::Writes& writes);
   // The retraction of a message enters it; `target`, the message's number or zero, is void from now on.
   std::optional<wire::StreamLetter> retract(EntityNo entity, std::string_view name, MessageId id, StreamNo target,
                                             uint8_t hops, const store::Reader& reader, store::Writes& writes);
-  // The entity is deleted: its leaves hear it as the last of the stream, and leave.
+  // The entity is deleted: its leaves, the lazy ones too, hear it as the last of the stream, and leave.
   std::optional<wire::StreamLetter> end(EntityNo entity, std::string_view name, const store::Reader& reader,
                                         store::Writes& writes);
   // Another reflector is about to forward this stream: from now on its messages are shared.
@@ -89,6 +93,9 @@ class Roots {
                         MessageId newest, const store::Reader& reader, store::Writes& writes);
   void on_leave(EntityNo entity, std::string_view name, BucketId leaf, const store::Reader& reader,
                 store::Writes& writes);
+  // A leaf gets no letters from now on, or gets them again: then it is owed what it did not fetch.
+  void on_mode(EntityNo entity, std::string_view name, BucketId leaf, bool lazy, Now now, const store::Reader& reader,
+               store::Writes& writes);
   // A push has ended; `not_taken` are owed.
   void on_pushed(EntityNo entity, std::string_view name, StreamNo no, const std::vector<BucketId>& not_taken,
                  Now now, const store::Reader& reader);
@@ -102,7 +109,7 @@ class Roots {
   void on_node_up(NodeIndex node, Now now);
   Instant next_deadline() const;
 
-  // Returns the buckets with leaves of that entity.
+  // Returns the buckets with leaves of that entity, ascending.
   std::vector<BucketId> leaves_of(EntityNo entity, const store::Reader& reader) const;
   size_t pending() const { return pending_; }
   void check() const;
@@ -115,6 +122,7 @@ class Roots {
   void take_out(const Root& root, StreamNo no, std::string_view row, store::Writes& writes);
   void save(const Root& root, store::Writes& writes) const;
   void save_leaves(const Root& root, store::Writes& writes) const;
+  void make_pending(Root& root, store::Writes& writes);
   void schedule(Root& root, Instant at);
   void settle_later(const Root& root, Now now);
   void forget_quiet();

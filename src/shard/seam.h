@@ -18,7 +18,8 @@ using bucket::Forget;
 using bucket::NewMap;
 using bucket::NodeUp;
 using bucket::Pushed;
-using In = std::variant<Ask, Forget, Arrive, Deliver, Pushed, Audience, NewMap, NodeUp>;
+using bucket::Turn;
+using In = std::variant<Ask, Forget, Arrive, Deliver, Pushed, Audience, NewMap, NodeUp, Turn>;
 
 // From a shard.
 using bucket::Answer;

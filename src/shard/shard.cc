@@ -145,6 +145,7 @@ struct Shard::Impl {
     slots[id.value()].ask = true;
     effects.clear();
     bucket.step(bucket::Tick{}, 0, now, store, effects);
+    if (effects.ask != 0) asks.emplace_back(effects.ask, id);
     if (!effects.writes.empty()) {
       batch_bytes += bytes_of(effects.writes);
       store.apply(id, effects.upto, effects.writes);
@@ -243,6 +244,10 @@ struct Shard::Impl {
     const BucketId id = audience.bucket;
     if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(audience), now);
   }
+  void on(Turn& turn, Now now) {
+    const BucketId id = turn.bucket;
+    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(turn), now);
+  }
   void on(NewMap& news, Now now) {
     map = news.map;
     self = news.self;
@@ -306,7 +311,7 @@ struct Shard::Impl {
           if (std::holds_alternative<wire::FollowState>(state)) state = wire::FollowState::pending;
       } else if (auto* const forwarding = std::get_if<wire::ForwardingResult>(&a->reply)) {
         forwarding->state = wire::FollowState::pending;
-      } else if (std::holds_alternative<wire::ReadResult>(a->reply)) {
+      } else if (std::holds_alternative<wire::ReadResult>(a->reply) || std::holds_alternative<wire::MarkResult>(a->reply)) {
         busy.insert(a->ask);
         continue;
       } else {
@@ -340,7 +345,7 @@ struct Shard::Impl {
     const auto status = store.status();
     space_low = status.bytes_total > 0 && status.bytes_free < status.bytes_total / 10;
     bucket::Bucket::Counters c;
-    uint64_t waiting = 0, pending = 0, letters = 0, homes = 0, entries = 0, home_bytes = 0;
+    uint64_t waiting = 0, pending = 0, letters = 0, homes = 0, entries = 0, home_bytes = 0, lazy = 0;
     for (const auto& [id, bucket] : buckets) {
       c.add(bucket->counters());
       waiting += bucket->waiting();
@@ -349,6 +354,7 @@ struct Shard::Impl {
       homes += bucket->materialised();
       entries += bucket->home_entries();
       home_bytes += bucket->home_bytes();
+      lazy += bucket->lazy_leaves();
     }
     wire::StatusSection section{options.name, {}};
     const auto add = [&](const char* name, uint64_t value) { section.fields.emplace_back(name, value); };
@@ -360,6 +366,8 @@ struct Shard::Impl {
     add("merge_repeats", c.merge_repeats), add("merges_given_up", c.merges_given_up), add("mode_switches", c.mode_switches);
     add("rows_trimmed", c.rows_trimmed), add("rows_joined", c.rows_joined), add("repeats", c.repeats), add("parks", c.parks), add("refused", c.refused);
     add("tails", c.tails), add("fetches", c.fetches), add("fetched", c.fetched);
+    add("lazy_leaves", lazy), add("to_lazy", c.to_lazy), add("to_pushed", c.to_pushed), add("requests_waited", c.waited);
+    add("requests_waited_in_vain", c.waited_in_vain), add("fetches_waited_for", c.fetches_waited_for);
     add("letters", c.letters), add("letter_repeats", c.letter_repeats), add("letter_gaps", c.letter_gaps);
     add("clones", c.clones), add("clone_repeats", c.clone_repeats), add("clones_passed_on", c.clones_passed_on);
     add("replies_to_nothing", c.replies_to_nothing), add("dropped_dead", c.dropped_dead), add("dropped_ending", c.dropped_ending);

@@ -50,6 +50,7 @@ enum class Table : char {
   forward = 'F',       // leaf, entity → since: what reaches the leaf goes on to the entity's stream
   forward_of = 'G',    // entity, leaf → nothing
   ending = 'z',        // entity → DeleteRecord: its deletion goes on
+  lazy = 'Z',          // leaf → its root sends it no letters, or it has just asked for them again
 };
 
 class KeyBuilder {

@@ -141,16 +141,17 @@ class ItemEncoder {
     w.number(h.applied.packed());
   }
   void operator()(const Fetch& f) {
-    begin(ItemKind::fetch, 6);
+    begin(ItemKind::fetch, 7);
     bucket(f.from);
     bucket(f.to);
     w.text(f.reflector);
     w.number(f.generation.packed());
     w.number(f.first.packed());
     w.number(f.last.packed());
+    w.number(f.round);
   }
   void operator()(const Fetched& f) {
-    begin(ItemKind::fetched, 9);
+    begin(ItemKind::fetched, 10);
     bucket(f.from);
     bucket(f.to);
     w.text(f.reflector);
@@ -161,6 +162,7 @@ class ItemEncoder {
     w.number(f.newest.packed());
     w.array(f.items.size());
     for (const StreamItem& i : f.items) item(i);
+    w.number(f.round);
   }
 
   void operator()(const Check& c) {

@@ -15,7 +15,7 @@
 
 namespace canopy::wire {
 
-constexpr uint32_t link_protocol_version = 2;
+constexpr uint32_t link_protocol_version = 3;
 
 // Says who is there; sent when a link is opened and again as the heartbeat. It states, it asks for
 // nothing, so it may be lost or repeated. `boot` is random per start of the process.

@@ -170,6 +170,7 @@ class ItemDecoder {
     f.generation = Position(in.number("generation", position_max));
     f.first = StreamNo(in.number("first", position_max));
     f.last = StreamNo(in.number("last", position_max));
+    f.round = in.number("round");
     return f;
   }
   Check check(ArrayReader& in) {
@@ -208,6 +209,7 @@ class ItemDecoder {
         return inner.refuse("no", "is one too many: at most " + std::to_string(limits::fetch_window_numbers));
       f.items.push_back(stream_item(inner));
     });
+    f.round = in.number("round");
     return f;
   }
 

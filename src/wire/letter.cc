@@ -22,8 +22,9 @@ enum class LetterKind : uint8_t {
   alias_drop = 11,
   share = 12,
   shared = 13,
+  leaf_mode = 14,
 };
-static_assert(std::variant_size_v<Letter> == 13, "each letter has a number");
+static_assert(std::variant_size_v<Letter> == 14, "each letter has a number");
 
 template <class... F>
 struct Overloaded : F... {
@@ -70,6 +71,10 @@ struct LetterEncoder {
   void operator()(const AliasDrop& l) { begin(LetterKind::alias_drop), string(l.entity), string(l.alias); }
   void operator()(const Share& l) { begin(LetterKind::share), string(l.reflector), string(l.target); }
   void operator()(const Shared& l) { begin(LetterKind::shared), string(l.reflector), string(l.target); }
+  void operator()(const LeafMode& l) {
+    begin(LetterKind::leaf_mode), string(l.reflector), number(l.generation);
+    put_u8(out, l.lazy ? 1 : 0);
+  }
 
  private:
   void begin(LetterKind kind) {
@@ -112,6 +117,7 @@ class LetterDecoder {
       case LetterKind::alias_drop: out = alias<AliasDrop>(); break;
       case LetterKind::share: out = share<Share>(); break;
       case LetterKind::shared: out = share<Shared>(); break;
+      case LetterKind::leaf_mode: out = leaf_mode(); break;
       default: return false;
     }
     return fits_ && in_.done();
@@ -175,9 +181,12 @@ class LetterDecoder {
   }
   AliasAnswer alias_answer() {
     AliasAnswer l = alias<AliasAnswer>();
-    const uint8_t granted = in_.u8();
-    need(granted <= 1);
-    l.granted = granted == 1;
+    l.granted = boolean();
+    return l;
+  }
+  LeafMode leaf_mode() {
+    LeafMode l = leaf<LeafMode>();
+    l.lazy = boolean();
     return l;
   }
   template <class L>
@@ -206,6 +215,11 @@ class LetterDecoder {
   }
 
   void need(bool right) { fits_ = fits_ && right; }
+  bool boolean() {
+    const uint8_t value = in_.u8();
+    need(value <= 1);
+    return value == 1;
+  }
   std::string name() {
     const std::string_view text = in_.string();
     need(in_.ok() && check_name("name", text).has_value());

@@ -78,8 +78,13 @@ struct Share {          // target's bucket → root: `target` is about to forwar
 struct Shared {         // root → target's bucket: from now on its stream says that others have its messages too
   std::string reflector, target;
 };
+struct LeafMode {       // leaf → root, which sends its letters from now on, or none
+  std::string reflector;
+  Position generation;
+  bool lazy = false;    // it fetches when somebody reads
+};
 using Letter = std::variant<LeafJoin, LeafLeave, Welcome, Clone, Unclone, BackfillAsk, Backfill, Redirect,
-                            AliasClaim, AliasAnswer, AliasDrop, Share, Shared>;
+                            AliasClaim, AliasAnswer, AliasDrop, Share, Shared, LeafMode>;
 
 // The letter's bytes in an outbox record: version u8, kind u8, fields. Never to change. A message is
 // not in them, only its ref: decoding leaves it null.
@@ -145,6 +150,7 @@ struct Fetch {          // leaf → root
   std::string reflector;
   Position generation;
   StreamNo first, last; // at most limits::fetch_window_numbers
+  uint64_t round = 0;   // of the leaf's bucket, for each fetch another: comes back with the answer
 };
 struct Fetched {        // root → leaf: covers every number of first–last
   BucketId from, to;
@@ -154,6 +160,7 @@ struct Fetched {        // root → leaf: covers every number of first–last
   StreamNo gone_below;  // numbers below it are no longer kept: go on here; zero for none
   StreamNo newest;      // the root's last number now
   std::vector<StreamItem> items;
+  uint64_t round = 0;   // of the fetch: `newest` was the root's last number after that was sent
 };
 
 // A leaf that was away so long that its root no longer has all retractions asks the buckets of the

@@ -35,6 +35,11 @@ class Desk {
     settings.capacity = 3;
     return settings;
   }
+  void reopen_with(leaf::ModeOptions modes) {
+    modes_ = modes;
+    open();
+  }
+  uint64_t asked() const { return asks_; }  // the number of the last request
   // As after a crash: what was committed, and nothing else.
   void open() {
     bucket::BucketOptions options;
@@ -69,7 +74,10 @@ class Desk {
   std::optional<wire::Reply> feed(BucketId id, const bucket::Event& event) {
     std::optional<wire::Reply> reply;
     for (auto& out : step(id, event)) {
-      if (auto* a = std::get_if<bucket::Answer>(&out)) reply = std::move(a->reply);
+      if (auto* a = std::get_if<bucket::Answer>(&out)) {
+        reply = std::move(a->reply);
+        if (a->ask == awaited_) awaited_reply_ = reply;
+      }
       if (auto* d = std::get_if<bucket::Depart>(&out)) packets.push_back(d->packet);
       if (auto* p = std::get_if<bucket::Push>(&out)) pushes.push_back(p->letter);
       if (auto* f = std::get_if<bucket::Feed>(&out)) feeds.push_back(*f);
@@ -130,6 +138,11 @@ class Desk {
     return true;
   }
 
+  // The leaf of that reflector in the bucket of `follower` is to be in that mode.
+  void turn(std::string_view follower, std::string reflector, leaf::Mode mode) {
+    const BucketId id = map_->bucket_of(follower);
+    feed(id, bucket::Turn{id, std::move(reflector), mode});
+  }
   // What is on its way down the trees does not arrive, and the roots hear so.
   void lose_pushes() {
     for (const auto& letter : std::exchange(pushes, {})) {
@@ -250,7 +263,11 @@ class Desk {
   BucketId bucket_id(std::string_view name) const { return map_->bucket_of(name); }
   wire::TimelinePage page(wire::Read read) {
     const std::string entity = read.entities.at(0);
-    const auto reply = ask(entity, std::move(read));
+    auto reply = ask(entity, std::move(read));
+    awaited_ = asks_;
+    if (!reply) run(), reply = std::exchange(awaited_reply_, {});  // it waits until lazy leaves have fetched
+    if (!reply) pass(Duration::of_ms(1'100)), reply = std::exchange(awaited_reply_, {});
+    awaited_ = 0;
     REQUIRE(reply);
     return std::get<wire::TimelinePage>(std::get<wire::ReadResult>(*reply).pages.at(0));
   }
@@ -297,7 +314,7 @@ class Desk {
   }
 
  private:
-  const leaf::ModeOptions modes_;
+  leaf::ModeOptions modes_;
   Bucket::Counters before_;          // of those that died
   bucket::MapRef map_;
   store::MemBackend backend_;
@@ -305,6 +322,8 @@ class Desk {
   std::vector<std::unique_ptr<Bucket>> buckets_;
   std::vector<BucketId> not_taken_;
   std::optional<wire::Reply> late_;  // the last answer since run() began
+  uint64_t awaited_ = 0;             // a request, and its answer
+  std::optional<wire::Reply> awaited_reply_;
   uint64_t asks_ = 0;
 };
 

@@ -26,7 +26,9 @@ inline map::FabricSettings drawn(Random& random) {
 
 class Life {
  public:
-  explicit Life(uint64_t seed, leaf::ModeOptions modes = {}) : random_(seed), deletions_(random_.chance(50)), desk(drawn(random_), modes) {}
+  // `lazy`: leaves become lazy and are it no longer, by chance.
+  explicit Life(uint64_t seed, leaf::ModeOptions modes = {}, bool lazy = false)
+      : random_(seed), turns_(seed ^ 0x1a2e), deletions_(random_.chance(50)), lazy_(lazy), desk(drawn(random_), modes) {}
 
   void act() {
     switch (random_.below(20)) {
@@ -62,6 +64,7 @@ class Life {
       if (!desk.packets.empty()) desk.packets.push_back(desk.packets.front());
     }
     if (random_.chance(3)) desk.open();
+    if (lazy_ && turns_.chance(40)) desk.turn(names_[turns_.below(names_.size())], names_[turns_.below(names_.size())], turns_.chance(60) ? leaf::Mode::lazy : leaf::Mode::append);
     if (random_.chance(10)) desk.pass(Duration::of_ms(static_cast<int64_t>(random_.below(1000))));
   }
   // When all is quiet.
@@ -131,8 +134,8 @@ class Life {
     for (size_t i = queue.size(); i > 1; --i) std::swap(queue[i - 1], queue[random_.below(i)]);
   }
 
-  Random random_;
-  bool deletions_;
+  Random random_, turns_;
+  bool deletions_, lazy_;
   const std::vector<std::string> names_{"alice", "bob", "carol", "dave", "team", "#x", "#y"}, aliases_{"al", "robert", "#ex"};
   std::vector<std::pair<std::string, MessageId>> said_by_;
   std::set<MessageId> retracted_;

@@ -139,7 +139,6 @@ TEST_CASE("settings: a refusal names the key, the value and what would be right"
       {"[tree]\nmax_hops = 0", "canopy.toml:2: tree.max_hops = 0: want a number from 1 to 255"},
       {"[timeline]\ncapacity = 100001", "canopy.toml:2: timeline.capacity = 100001: want a number from 1 to 100000"},
       {"[timeline]\nactive_window = \"soon\"", "canopy.toml:2: timeline.active_window = 'soon': want a duration such as \"24h\" (ms, s, m, h, d)"},
-      {"[timeline]\nmode = \"lazy\"", "canopy.toml:2: timeline.mode = 'lazy': not supported yet; want \"auto\", \"append\" or \"merge\""},
       {"[timeline]\nmode = \"pull\"", "canopy.toml:2: timeline.mode = 'pull': want \"auto\", \"append\", \"merge\" or \"lazy\""},
       {"[costs]\nmerge_ns = 0", "canopy.toml:2: costs.merge_ns = 0: want a number from 1 to 1000000000: nanoseconds, as `canopy tune` measures them"},
       {"[retention]\nsent = \"1500ms\"", "canopy.toml:2: retention.sent = '1500ms': " + retention},

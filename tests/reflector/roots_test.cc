@@ -257,3 +257,98 @@ TEST_CASE("roots: the numbers of an entity that is used again after its deletion
   for (uint64_t id = 1; id <= 5; ++id) CHECK(desk.references(id) == 0);
   CHECK(desk.join() > last);
 }
+
+TEST_CASE("roots: a lazy leaf gets no letters and is owed nothing, until it is lazy no longer") {
+  Desk desk;
+  desk.join(9);
+  const auto mode = [&](bool lazy) {
+    desk.step([&](store::Writes& writes) { desk.roots->on_mode(alice, "alice", BucketId(9), lazy, desk.now, desk.reader(), writes); });
+  };
+  const auto tails = [&] {
+    std::vector<wire::Packet> packets;
+    desk.step([&](store::Writes& writes) { desk.roots->on_time(desk.now, packets, writes); });
+    return packets;
+  };
+  mode(true);
+  CHECK(desk.roots->leaves_of(alice, desk.reader()) == std::vector<BucketId>{BucketId(9)});
+  StreamNo first;
+  desk.step([&](store::Writes& writes) {
+    const auto letter = desk.roots->publish(alice, "alice", desk.message(1), desk.reader(), writes);
+    REQUIRE(letter);
+    CHECK(letter->route.letters() == 0);
+    first = letter->item.no;
+  });
+  CHECK(desk.roots->pending() == 0);
+  CHECK(desk.rows(Table::pending) == 0);
+  CHECK(desk.listing(first) == "m1 ");
+  CHECK(desk.fetch(first.next()).items.empty());
+  CHECK(desk.fetch(first.next()).newest == first);
+  SUBCASE("also after a restart") {}
+  SUBCASE("in the same life") { desk.open(); }
+  CHECK(tails().empty());
+
+  mode(false);
+  CHECK(desk.roots->pending() == 1);
+  const auto owed = tails();
+  REQUIRE(owed.size() == 1);
+  CHECK(std::get<wire::Tail>(owed[0]).last == first);
+  desk.open();
+  CHECK(tails().size() == 1);
+  desk.roots->on_have(alice, "alice", {BucketId(9), here, "alice", first}, desk.now, desk.reader());
+  desk.now.instant = desk.now.instant + Duration::of_s(1);
+  CHECK(tails().empty());
+  CHECK(desk.roots->pending() == 0);
+  desk.step([&](store::Writes& writes) {
+    const auto letter = desk.roots->publish(alice, "alice", desk.message(2), desk.reader(), writes);
+    CHECK(letter->route.letters() == 1);
+  });
+}
+
+TEST_CASE("roots: lazy leaves are told to come before half of the list has gone by twice") {
+  Desk desk(6);
+  desk.join(9);
+  desk.join(10);
+  desk.step([&](store::Writes& writes) { desk.roots->on_mode(alice, "alice", BucketId(10), true, desk.now, desk.reader(), writes); });
+  StreamNo told, no;
+  for (uint64_t i = 1; i <= 12; ++i) {
+    no = desk.publish(i);
+    desk.roots->on_pushed(alice, "alice", no, {}, desk.now, desk.reader());
+    std::vector<wire::Packet> packets;
+    desk.step([&](store::Writes& writes) { desk.roots->on_time(desk.now, packets, writes); });
+    for (const auto& packet : packets) {
+      const auto& tail = std::get<wire::Tail>(packet);
+      CHECK(tail.to == BucketId(10));
+      CHECK(tail.last == no);
+      told = no;
+      desk.roots->on_have(alice, "alice", {BucketId(10), here, "alice", no}, desk.now, desk.reader());
+    }
+    if (i >= 3) CHECK(no.packed() - told.packed() < 3);
+  }
+}
+
+TEST_CASE("roots: a tree is kept as it was as long as no leaf is lazy; the end goes to the lazy ones, too") {
+  Desk desk;
+  const auto record = [&] { return *desk.reader().get(KeyBuilder(here, Table::tree).add(alice)); };
+  desk.join(9);
+  desk.join(300);
+  CHECK(record() == std::string("\x01\x00\x09\x01\x2c", 5));
+  desk.step([&](store::Writes& writes) { desk.roots->on_mode(alice, "alice", BucketId(9), true, desk.now, desk.reader(), writes); });
+  CHECK(record() == std::string("\x02\x01\x01\x2c\x00\x09", 6));
+  desk.open();
+  CHECK(desk.roots->leaves_of(alice, desk.reader()) == std::vector<BucketId>{BucketId(9), BucketId(300)});
+  SUBCASE("its end") {
+    desk.step([&](store::Writes& writes) {
+      const auto letter = desk.roots->end(alice, "alice", desk.reader(), writes);
+      CHECK(letter->route.letters() == 2);
+    });
+    CHECK(record() == std::string("\x01\x00\x09\x01\x2c", 5));
+  }
+  SUBCASE("a lazy leaf that joins afresh gets letters") {
+    desk.join(9);
+    CHECK(record() == std::string("\x01\x00\x09\x01\x2c", 5));
+  }
+  SUBCASE("a lazy leaf leaves") {
+    desk.step([&](store::Writes& writes) { desk.roots->on_leave(alice, "alice", BucketId(9), desk.reader(), writes); });
+    CHECK(record() == std::string("\x01\x01\x2c", 3));
+  }
+}

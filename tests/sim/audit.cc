@@ -242,7 +242,7 @@ void audit_nobody_follows(const store::Store& store, uint32_t bucket_count, bool
   };
   for (const Table table : {Table::edge, Table::followers, Table::backfill, Table::retired, Table::pending, Table::outbox}) nothing_in(table);
   if (forwards) return;
-  for (const Table table : {Table::leaf_no, Table::leaf, Table::applied, Table::tree}) nothing_in(table);
+  for (const Table table : {Table::leaf_no, Table::leaf, Table::applied, Table::tree, Table::lazy}) nothing_in(table);
   audit_no_deliveries(store, bucket_count);
 }
 
@@ -251,7 +251,7 @@ void audit_nothing_left(const store::Store& store, uint32_t bucket_count) {
                             Table::applied, Table::followers, Table::retired, Table::root, Table::tree, Table::stream,
                             Table::pending, Table::outbox, Table::mentions, Table::replies, Table::topic, Table::direct, Table::thread,
                             Table::list_head, Table::retain, Table::place, Table::backfill, Table::marker, Table::alias_of,
-                            Table::forward, Table::forward_of, Table::ending})
+                            Table::forward, Table::forward_of, Table::ending, Table::lazy})
     for_all(store, bucket_count, table, [&](uint32_t bucket, std::string_view, std::string_view) {
       broken("nothing is left of an entity that was deleted", bucket, table);
     });

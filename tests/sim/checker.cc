@@ -22,7 +22,7 @@ std::vector<Seen> Checker::check_page(wire::Timeline timeline, Entity entity, co
                                       bool ascending, Instant sent) const {
   const std::string where = place(timeline, model_.name(entity));
   std::vector<Seen> list;
-  for (const wire::Entry& entry : page.entries) list.push_back(check_entry(entry, where, timeline == wire::Timeline::home));
+  for (const wire::Entry& entry : page.entries) list.push_back(check_entry(entry, where, timeline == wire::Timeline::home, !page.incomplete.empty()));
   check_order(list, ascending, timeline, entity, where);
   check_once(list, where);
   for (const Seen& seen : list) {
@@ -40,14 +40,14 @@ std::vector<Seen> Checker::check_page(wire::Timeline timeline, Entity entity, co
 }
 
 // Returns what it is. What holds for every entry wherever it stands is checked.
-Seen Checker::check_entry(const wire::Entry& entry, const std::string& where, bool home) const {
+Seen Checker::check_entry(const wire::Entry& entry, const std::string& where, bool home, bool incomplete) const {
   const auto message = wire::decode_message(*entry.message);
   if (!message) throw Violation("an entry can be read", where);
   const Publish& publish = model_.by_body(message->body);
   check_fields(publish, *message, where);
   if (publish.impossible()) throw Violation("what was refused does not happen", where + ": " + publish.body);
   if (model_.id_sure(publish) && publish.id != message->id) throw Violation("a message keeps its id", where + ": " + publish.body);
-  if (model_.gone_long(publish) && !(home && ways_.through_deleted(publish))) throw Violation("a retracted message is nowhere", where + " has " + model_.describe(publish));
+  if (model_.gone_long(publish) && !incomplete && !(home && ways_.through_deleted(publish))) throw Violation("a retracted message is nowhere", where + " has " + model_.describe(publish));
   return {entry.position, message->id, &publish};
 }
 
@@ -104,6 +104,21 @@ void Checker::check_newest_sent(Entity author, const std::vector<Seen>& newest_f
   for (const Publish& p : model_.publishes())
     if (p.author == author && p.acked() && p.acked_at < sent && !found.contains(&p) && model_.gone(p) == Sure::no)
       throw Violation("nothing acknowledged is lost", "sent of " + model_.name(author) + " lacks " + p.body);
+}
+
+void Checker::check_exact(Entity follower, const std::vector<Seen>& newest_first, const wire::TimelinePage& page, Instant sent) const {
+  if (!scenario_.exact_reads || !page.incomplete.empty() || page.truncated || page.next || scenario_.settings.capacity < 800 ||
+      scenario_.settings.stream_retention < 10'000 || scenario_.trims_deliveries() || !model_.deletions(follower).empty())
+    return;
+  std::set<const Publish*> found;
+  for (const Seen& seen : newest_first) found.insert(seen.publish);
+  for (const Publish& p : model_.publishes()) {
+    const Pair& pair = model_.pair(follower, p.author);
+    if (pair.state != Pair::State::yes || pair.busy || pair.changed_at >= sent || p.first_sent <= pair.active_at) continue;
+    if (!p.acked() || p.acked_at >= sent || found.contains(&p) || model_.gone(p) != Sure::no) continue;
+    if (ways_.several(follower, p) || !model_.deletions(p.author).empty()) continue;
+    throw Violation("a lazy leaf has fetched when its home is read", "home of " + model_.name(follower) + " lacks " + model_.describe(p));
+  }
 }
 
 void Checker::check_got(const Publish& asked, const wire::Entry* entry, Instant sent) const {

@@ -31,10 +31,13 @@ class Checker {
                                Instant sent) const;
   // Also that a page with the newest of a `sent` list has what was acknowledged before.
   void check_newest_sent(Entity author, const std::vector<Seen>& newest_first, size_t limit, Instant sent) const;
+  // Also that the newest page of a home whose leaves are all lazy has what was acknowledged before.
+  void check_exact(Entity follower, const std::vector<Seen>& newest_first, const wire::TimelinePage& page, Instant sent) const;
   // `entry`: null when GET said NOT_FOUND.
   void check_got(const Publish& asked, const wire::Entry* entry, Instant sent) const;
-  // `home`: of an entry there, which a retraction may not reach through a stream that was deleted.
-  Seen check_entry(const wire::Entry& entry, const std::string& where, bool home = false) const;
+  // `home`: of an entry there, which a retraction may not reach through a stream that was deleted. `incomplete`: nor
+  // from an author that cannot be reached just now.
+  Seen check_entry(const wire::Entry& entry, const std::string& where, bool home = false, bool incomplete = false) const;
   // Can the same message come to an entity's home again, because a way that brought it was lost?
   bool several_ways(Entity follower, const Publish& p) const { return ways_.several(follower, p); }
   bool maybe_backfilled(Entity follower, const Publish& p) const { return ways_.maybe_backfilled(follower, p); }

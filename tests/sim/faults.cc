@@ -1,4 +1,5 @@
 // What goes wrong in a run, and when.
+#include "base/hash.h"
 #include "sim/sim.h"
 
 namespace canopy::sim {
@@ -12,6 +13,7 @@ void Simulation::start_faults() {
   fault_now_and_then(scenario_.cut_every, &Simulation::cut_one);
   fault_now_and_then(scenario_.stall_every, &Simulation::stall_one);
   fault_now_and_then(scenario_.disk_every, &Simulation::disk_one);
+  fault_now_and_then(scenario_.turn_every, &Simulation::turn_one);
 }
 
 void Simulation::stop_faults() {
@@ -72,6 +74,15 @@ void Simulation::stall_one() {
   Machine& machine = any();
   trace_.add(schedule_.now(), "stall", machine.index());
   machine.stall(between_ms(20, random_.chance(10) ? 4'000 : 600));
+}
+
+// No fault, but it goes wrong with them.
+void Simulation::turn_one() {
+  const auto name = [&] { return model_.name(static_cast<Entity>(random_.below(model_.entities()))); };
+  const BucketId bucket = bucket_of(name(), scenario_.settings.bucket_count);
+  const auto mode = static_cast<leaf::Mode>(random_.chance(60) ? 2 : random_.below(2));
+  const std::string reflector = name();
+  for (auto& machine : machines_) machine->turn({bucket, reflector, mode});
 }
 
 void Simulation::disk_one() {

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "sim/audit.h"
 #include "sim/sim.h"
+#include "store/keys.h"
 
 namespace canopy::sim {
 
@@ -25,6 +26,16 @@ wire::Reply Simulation::ask(const wire::Request& request, const std::vector<Code
   throw Violation("a healed fabric answers", std::string(wire::verb_of(request)));
 }
 
+wire::TimelinePage Simulation::calm_page(const wire::Read& request) {
+  for (int tries = 0; tries < 20; ++tries) {
+    const wire::Reply reply = ask(request);
+    const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
+    if (page.incomplete.empty()) return page;
+    schedule_.run_until(schedule_.now() + Duration::of_ms(500));
+  }
+  throw Violation("in a healed fabric every author can be reached", request.entities[0]);
+}
+
 std::vector<Seen> Simulation::read_all(wire::Timeline timeline, Entity entity, bool& truncated, const std::string& alias) {
   std::vector<Seen> all;
   wire::Read request;
@@ -33,8 +44,7 @@ std::vector<Seen> Simulation::read_all(wire::Timeline timeline, Entity entity, b
   while (true) {
     request.limit = random_.chance(50) ? 1'000 : 1 + static_cast<uint32_t>(random_.below(20));
     const Instant sent = schedule_.now();
-    const wire::Reply reply = ask(request);
-    const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
+    const wire::TimelinePage page = calm_page(request);
     const auto seen = checker_.check_page(timeline, entity, page, false, sent);
     all.insert(all.end(), seen.begin(), seen.end());
     truncated = page.truncated;
@@ -62,6 +72,7 @@ std::vector<std::string> Simulation::names_all(Entity entity, bool followers, ui
 
 void Simulation::judge() {
   trace_.add(schedule_.now(), "judgement", model_.round());
+  judge_leaves();
   checker_.begin_judgement();
   for (Entity entity = 0; entity < model_.entities(); ++entity) {
     bool truncated = false;
@@ -76,6 +87,43 @@ void Simulation::judge() {
   judge_stores(false);
 }
 
+// Before anything is read: what is not lazy has all that its root gave out.
+void Simulation::judge_leaves() const {
+  using store::KeyBuilder;
+  using store::Table;
+  const auto store_of = [&](BucketId bucket) {
+    const store::Store* store = nullptr;
+    for (const auto& machine : machines_)
+      if (!store) store = machine->store_of(bucket);
+    ASSERT(store);
+    return store;
+  };
+  for (uint32_t i = 0; i < scenario_.settings.bucket_count; ++i) {
+    const BucketId bucket(static_cast<uint16_t>(i));
+    const store::Store& store = *store_of(bucket);
+    const std::string leaves = KeyBuilder(bucket, Table::leaf);
+    store.scan(leaves, store::after_prefix(leaves), [&](std::string_view key, std::string_view value) {
+      const LeafNo leaf(Cursor(key.substr(leaves.size())).be32());
+      Cursor in(value);
+      in.u8();
+      const bool welcomed = in.u8() != 0;
+      in.be64();
+      const std::string name(in.string());
+      const auto lazy = store.get(KeyBuilder(bucket, Table::lazy).add(leaf));
+      if (!welcomed || (lazy && (*lazy)[1] == 0)) return true;
+      const BucketId root = bucket_of(name, scenario_.settings.bucket_count);
+      const auto entity = store_of(root)->get(KeyBuilder(root, Table::entity_no).add(name));
+      const auto record = entity ? store_of(root)->get(KeyBuilder(root, Table::root).add(EntityNo(Cursor(*entity).be32()))) : std::nullopt;
+      if (!record) return true;
+      Cursor last(*record);
+      last.u8();
+      if (store.leaf_tail(bucket, leaf).applied < StreamNo(last.be64()))
+        throw Violation("what a leaf is owed has come when everything has drained", "bucket " + std::to_string(i) + " leaf of " + name);
+      return true;
+    });
+  }
+}
+
 void Simulation::judge_entity(Entity entity) {
   bool truncated = false;
   const auto home = read_all(wire::Timeline::home, entity, truncated);
@@ -88,8 +136,7 @@ void Simulation::judge_entity(Entity entity) {
       request.entities.push_back(model_.name(entity));
       request.after = tails_.cursor(entity);
       const Instant sent = schedule_.now();
-      const wire::Reply reply = ask(request);
-      const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
+      const wire::TimelinePage page = calm_page(request);
       tails_.take(entity, page, sent);
       if (page.entries.empty()) break;
     }
@@ -189,8 +236,7 @@ void Simulation::judge_marker(const Model::MarkerKey& key, Position position) {
   request.timeline = timeline;
   request.limit = 1'000;
   request.consumer = consumer;
-  const wire::Reply reply = ask(request);
-  const auto& page = std::get<wire::TimelinePage>(std::get<wire::ReadResult>(reply).pages.at(0));
+  const wire::TimelinePage page = calm_page(request);
   if (!page.unread) throw Violation("unread is told after a MARK", model_.name(entity));
   checker_.check_unread(timeline, entity, above, *page.unread);
   ++markers_checked_;

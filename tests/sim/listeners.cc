@@ -68,7 +68,7 @@ Feeds::Feeds(const Scenario& scenario, Schedule& schedule, Trace& trace, const M
     feed.entity = static_cast<Entity>(random.below(scenario.entities));
     feeds_[wire::feed_topic(feed.timeline, model_.name(feed.entity))] = feed;
   }
-  if (!scenario.features.lists) return;
+  if (!scenario.features.lists || scenario.exact_reads) return;
   Random graph(Random(seed ^ 0x6a4f).next());
   for (uint32_t i = 0; i < 4; ++i) {
     Feed feed;

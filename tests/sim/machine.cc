@@ -137,6 +137,15 @@ void Machine::on_feed_subscription(std::string topic, bool on) { input(Subscript
 
 // ---- faults
 
+void Machine::turn(shard::Turn turn) {
+  if (!up()) return;
+  for (uint32_t i = 0; i < scenario_.shards; ++i) {
+    if (!side(i).shard->find(turn.bucket)) continue;
+    side(i).inbox.push_back(turn);
+    wake_shard(i, schedule_.now());
+  }
+}
+
 void Machine::fill_disk(uint32_t shard, uint64_t bytes_left) {
   store::MemBackend& disk = side(shard).disk;
   disk.set_bytes_total(disk.bytes_total() - disk.bytes_free() + bytes_left);

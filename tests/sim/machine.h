@@ -59,6 +59,7 @@ class Machine {
   void fill_disk(uint32_t shard, uint64_t bytes_left);
   void heal_disk(uint32_t shard);
   void heal_disks();
+  void turn(shard::Turn turn);        // if the bucket is here
   void stall(Duration for_so_long) { stalled_until_ = schedule_.now() + for_so_long; }
 
   // ---- what a checker may look at

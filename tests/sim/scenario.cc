@@ -110,6 +110,15 @@ Scenario scenario_of(uint64_t seed) {
   if (modes.chance(20)) s.modes.forced = leaf::Mode::merge;
   else if (modes.chance(45)) s.modes.shuffle = modes.next() | 1;
   else choose_costs(modes, s.modes);
+  Random lazy(Random(seed ^ 0x1a2e'0000'0000'0000).next());
+  if (lazy.chance(18)) {
+    s.modes.forced = leaf::Mode::lazy;
+    s.modes.shuffle = 0;
+    s.exact_reads = lazy.chance(40);
+  } else if (lazy.chance(25)) {
+    s.turn_every = ms_between(lazy, 3, 60);
+  }
+  if (s.exact_reads) s.tails = s.feeds = 0;  // who tails a home has letters sent to its leaves
   return s;
 }
 
@@ -137,7 +146,7 @@ std::string describe(const Scenario& s) {
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
          ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) +
-         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(s.modes.forced ? leaf::mode_name(*s.modes.forced) : "auto")) + graph;
+         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(s.modes.forced ? leaf::mode_name(*s.modes.forced) : "auto")) + (s.exact_reads ? " exact_reads" : "") + ms("turn_ms", s.turn_every) + graph;
 }
 
 }  // namespace canopy::sim

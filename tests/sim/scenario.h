@@ -57,9 +57,14 @@ struct Scenario {
   size_t home_bytes_max = size_t{1} << 30;           // of a shard
   Duration active_window = Duration::of_s(3600);
   leaf::ModeOptions modes;
+  Duration turn_every;                     // mean time between leaves that become lazy, or are it no longer; 0: none
+  bool exact_reads = false;                // every leaf is lazy and stays so: a READ has all that was answered before it
   bool unfollow_all = false;               // at the end everybody unfollows everybody
   bool erase_all = false;                  // at the very end every entity is deleted
 
+  // Leaves may not have fetched what was published long ago.
+  bool lazy() const { return modes.forced == leaf::Mode::lazy || turn_every.us > 0; }
+  bool calm() const { return crash_every.us + cut_every.us + stall_every.us + disk_every.us == 0 && links.drop_percent + links.late_percent == 0; }
   // What a home may lack without fault.
   bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }
   // No timeline that somebody tails is dropped for want of room: a live feed has no gaps.

@@ -54,15 +54,19 @@ class Simulation {
   void cut_one();
   void stall_one();
   void disk_one();
+  void turn_one();
   void on_ended(size_t machine);
   Machine& any() { return *machines_[random_.below(machines_.size())]; }
   Duration between_ms(uint64_t least, uint64_t most) { return Duration::of_ms(static_cast<int64_t>(least + random_.below(most - least + 1))); }
 
   // judge.cc: in calm weather. An error of a code in `refusals`, or NOT_FOUND, is an answer.
   wire::Reply ask(const wire::Request& request, const std::vector<Code>& refusals = {});
+  // A READ again and again until no author is missing.
+  wire::TimelinePage calm_page(const wire::Read& request);
   std::vector<Seen> read_all(wire::Timeline timeline, Entity entity, bool& truncated, const std::string& alias = "");
   std::vector<std::string> names_all(Entity entity, bool followers, uint64_t& count);
   void judge();
+  void judge_leaves() const;
   void judge_entity(Entity entity);
   void judge_lists(Entity entity);
   void judge_threads(Entity author, const std::vector<Seen>& replies);

@@ -17,6 +17,8 @@ void each(T& t, F f) {
   f("deliveries", b.deliveries), f("deliveries without a step", b.deliveries_plain), f("timelines written to", b.timeline_writes);
   f("deferred", b.rows_deferred), f("merges at a read", b.merges), f("rows merged", b.rows_merged), f("merged rows that were there", b.merge_repeats);
   f("reads too far behind to merge", b.merges_given_up), f("changes of a leaf's mode", b.mode_switches);
+  f("leaves made lazy", b.to_lazy), f("leaves that want letters again", b.to_pushed), f("requests that waited for lazy leaves", b.waited);
+  f("waited in vain", b.waited_in_vain), f("fetches waited for", b.fetches_waited_for);
   f("stream letters cut short", m.letters_cut), f("rows of deliveries trimmed", b.rows_trimmed);
   f("repeats", b.repeats), f("parks", b.parks);
   f("fetches", b.fetches), f("fetched", b.fetched), f("tails", b.tails), f("letters", b.letters);

@@ -62,6 +62,8 @@ std::string Ways::follow_forbids(const Pair& pair, const Publish& p, bool own, I
   if (pair.busy || pair.changed_at >= sent || pair.state == Pair::State::maybe) return "";
   if (pair.state == Pair::State::no) return "nobody gets what he does not follow";
   if (pair.backfill > 0) return "";
+  // Before a follow its leaf fetches what was published so far, unless it cannot: then that comes later.
+  if (scenario_.lazy() && !scenario_.calm()) return own && p.acked_at < pair.fresh_since ? "a new leaf begins behind what was published before" : "";
   if (p.last_round < pair.since_round) return "a follow shows no message from long before it";
   // By a topic or a forward it may come later than its author was answered.
   if (own && p.acked_at < pair.fresh_since) return "a new leaf begins behind what was published before";

@@ -259,6 +259,7 @@ void Workload::read(Entity entity, wire::Timeline timeline, Random& random) {
   if (kind == 1) request.before = somewhere;
   if (kind == 2) request.after = somewhere;
   if (kind == 2 && random.chance(50)) request.wait_ms = static_cast<uint32_t>(random.below(2'000));
+  if (scenario_.exact_reads) request.wait_ms = 0;
   const wire::Read copy = request;
   clients_.ask(any_machine(), std::move(request), [this, entities, copy, sent = schedule_.now()](const Outcome& outcome) {
     const auto* result = std::get_if<wire::ReadResult>(&outcome.reply);
@@ -272,6 +273,7 @@ void Workload::read(Entity entity, wire::Timeline timeline, Random& random) {
           throw Violation("a page keeps to its cursor", model_.name(entities[i]));
       if (copy.timeline == wire::Timeline::sent && !copy.before && !copy.after)
         checker_.check_newest_sent(entities[i], seen, copy.limit, sent);
+      if (copy.timeline == wire::Timeline::home && !copy.before && !copy.after) checker_.check_exact(entities[i], seen, *page, sent);
     }
   });
 }

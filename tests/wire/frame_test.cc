@@ -119,6 +119,7 @@ TEST_CASE("wire: letters have the bytes that are written down") {
       {AliasDrop{"al", "bo"}, "\x01\x0b\x02" "al\x02" "bo"},
       {Share{"al", "bo"}, "\x01\x0c\x02" "al\x02" "bo"},
       {Shared{"al", "bo"}, "\x01\x0d\x02" "al\x02" "bo"},
+      {LeafMode{"al", Position(5), true}, "\x01\x0e\x02" "al" + five + "\x01"},
   };
   for (const Case& c : cases) {
     CHECK(encode_letter(c.letter) == c.bytes);
@@ -128,7 +129,7 @@ TEST_CASE("wire: letters have the bytes that are written down") {
     CHECK(encode_letter(letter) == c.bytes);
     for (size_t n = 0; n < c.bytes.size(); ++n) CHECK_FALSE(decode_letter(c.bytes.substr(0, n), letter));
     CHECK_FALSE(decode_letter(c.bytes + "x", letter));
-    for (const char wrong : {'\0', '\x0e', '\xff'}) {
+    for (const char wrong : {'\0', '\x0f', '\xff'}) {
       std::string bytes = c.bytes;
       bytes[1] = wrong;
       CHECK_FALSE(decode_letter(bytes, letter));
@@ -181,6 +182,8 @@ TEST_CASE("wire: a letter that cannot be is refused, and what it was read into s
       AliasDrop{"a", "a"},
       Share{"a", ""},
       Shared{"", "a"},
+      LeafMode{"", at, true},
+      LeafMode{"a", Position(UINT64_MAX), true},
   };
   for (const Letter& one : wrong) {
     CAPTURE(one.index());
@@ -193,6 +196,9 @@ TEST_CASE("wire: a letter that cannot be is refused, and what it was read into s
   answer.back() = 2;
   Letter letter;
   CHECK_FALSE(decode_letter(answer, letter));
+  std::string mode = encode_letter(LeafMode{"a", at, true});
+  mode.back() = 2;
+  CHECK_FALSE(decode_letter(mode, letter));
 }
 
 TEST_CASE("wire: every letter is the same after a round trip, and those with a message tell where it is") {

@@ -187,6 +187,8 @@ inline std::vector<Letter> sample_letters() {
       AliasDrop{"alice", "al"},
       Share{"alice", "team"},
       Shared{"alice", "team"},
+      LeafMode{"alice", Position(1, 5), true},
+      LeafMode{"alice", Position(1, 5), false},
   };
 }
 
@@ -219,8 +221,8 @@ inline std::vector<LinkItem> sample_items() {
       ChannelAck{BucketId(1), BucketId(2), {Position(1, 5), 2}},
       Tail{BucketId(1), BucketId(2), "alice", StreamNo(1, 3)},
       Have{BucketId(2), BucketId(1), "alice", StreamNo(StreamNo::number_max)},
-      Fetch{BucketId(2), BucketId(1), "alice", Position(1, 5), StreamNo(1, 2), StreamNo(1, 3)},
-      Fetched{BucketId(1), BucketId(2), "alice", Position(1, 5), StreamNo(1, 1), StreamNo(1, 3), {}, StreamNo(1, 3), {first, second, nothing, forwarded, retraction, ended}},
+      Fetch{BucketId(2), BucketId(1), "alice", Position(1, 5), StreamNo(1, 2), StreamNo(1, 3), UINT64_MAX},
+      Fetched{BucketId(1), BucketId(2), "alice", Position(1, 5), StreamNo(1, 1), StreamNo(1, 3), {}, StreamNo(1, 3), {first, second, nothing, forwarded, retraction, ended}, UINT64_MAX},
   };
   items.push_back(Check{BucketId(2), BucketId(1), "alice", Position(1, 5), StreamNo(1, 9), {MessageId(1), MessageId(UINT64_MAX)}});
   items.push_back(Checked{BucketId(1), BucketId(2), "alice", Position(1, 5), StreamNo(1, 9), {MessageId(1)}, {MessageId(UINT64_MAX)}});
