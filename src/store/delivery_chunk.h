@@ -17,14 +17,16 @@ struct PlacedRow {
   friend bool operator==(const PlacedRow&, const PlacedRow&) = default;
 };
 
-// Of a chunk with its checksum: six share a page of LMDB. Chunks are put behind one another in the middle of the
-// tree, where LMDB splits a full page before its last row: of n rows in a page n - 1 stay. With two it was half.
-constexpr size_t chunk_bytes_max = 656;
+// Of a chunk with its checksum: a page of LMDB without its head. A value of that size has a page of its own, so that
+// chunks are written full: as rows of a page they stood before other rows of their bucket, and LMDB, splitting such
+// pages in the middle, left them half empty.
+constexpr size_t chunk_bytes_max = 4080;
 
 // Packs one chunk. Its key has a position that no row of it is below, and no row of an earlier chunk above.
 class ChunkWriter {
  public:
-  explicit ChunkWriter(Position key) { begin(key); }
+  // `bytes_max`: of a chunk with its checksum, at most chunk_bytes_max. Smaller ones are for tests.
+  explicit ChunkWriter(Position key, size_t bytes_max = chunk_bytes_max) : bytes_max_(bytes_max) { begin(key); }
   void begin(Position key);
   // Returns false, and changes nothing, when the chunk is full.
   // REQUIRES: ascending positions, not below the key's; row.before is below the position.
@@ -35,9 +37,9 @@ class ChunkWriter {
   std::string_view value() const { return {value_.data(), size_}; }
 
  private:
+  size_t bytes_max_;
   Position key_;
-  uint64_t last_position_ = 0;
-  uint64_t last_id_ = 0;
+  uint64_t last_position_ = 0, last_no_ = 0, last_ms_ = 0;
   size_t size_ = 0;
   std::array<char, chunk_bytes_max> value_;
 };

@@ -11,9 +11,7 @@ namespace canopy::store {
 namespace {
 
 constexpr size_t edit_bytes = 32;  // of one in RAM
-constexpr size_t cached_chunks_max = 8192;  // 20 MB, about
-// A last chunk below this is filled up by the next checkpoint.
-constexpr size_t small_chunk_bytes = chunk_bytes_max / 2;
+constexpr size_t cached_chunks_max = 1400;  // 20 MB, about
 
 std::string chunk_key(BucketId bucket, Position key) { return KeyBuilder(bucket, Table::delivery).add(key); }
 std::string chunks_end(BucketId bucket) { return after_prefix(KeyBuilder(bucket, Table::delivery)); }
@@ -30,7 +28,8 @@ std::vector<PlacedRow> unpack(std::string_view key, std::string_view stored) {
 // Puts rows as chunks, the first under a key that is given. Nothing is written without rows.
 class ChunkPutter {
  public:
-  ChunkPutter(Backend& backend, BucketId bucket, Position first) : backend_(backend), bucket_(bucket), writer_(first) {}
+  ChunkPutter(Backend& backend, BucketId bucket, Position first, size_t chunk_bytes)
+      : backend_(backend), bucket_(bucket), writer_(first, chunk_bytes) {}
   Result<void> add(Position position, const DeliveryRow& row) {
     if (writer_.add(position, row)) return {};
     TRY(flush());
@@ -292,7 +291,7 @@ Result<void> DeliveryRows::write(BucketId bucket) const {
   if (!b->log.empty()) {
     backend_.scan_back(Space::tables, chunk_key(bucket, Position()), chunks_end(bucket),
                        [&](std::string_view key, std::string_view stored) {
-                         if (stored.size() >= small_chunk_bytes) return false;
+                         if (stored.size() >= chunk_bytes_ / 8 * 7) return false;
                          last_key = key;
                          rows = unpack(key, stored);
                          return false;
@@ -311,7 +310,7 @@ Result<void> DeliveryRows::write(BucketId bucket) const {
                          return false;
                        });
     ASSERT(!edited.empty() && edited.back().position >= *edit);
-    ChunkPutter putter(backend_, bucket, key_position(key));
+    ChunkPutter putter(backend_, bucket, key_position(key), chunk_bytes_);
     for (PlacedRow& placed : edited)
       if (edit_row(b->edits, placed)) TRY(putter.add(placed.position, placed.row));
     if (putter.empty()) TRY(backend_.erase(Space::tables, key));
@@ -320,7 +319,7 @@ Result<void> DeliveryRows::write(BucketId bucket) const {
   }
   if (b->log.empty()) return {};
 
-  ChunkPutter putter(backend_, bucket, last_key.empty() ? b->log[0].position() : last);
+  ChunkPutter putter(backend_, bucket, last_key.empty() ? b->log[0].position() : last, chunk_bytes_);
   for (PlacedRow& placed : rows)
     if (edit_row(b->edits, placed)) TRY(putter.add(placed.position, placed.row));
   for (size_t i = 0; i < b->log.size(); ++i)

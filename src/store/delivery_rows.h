@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/result.h"
 #include "base/types.h"
 #include "store/backend.h"
@@ -26,7 +27,8 @@ namespace canopy::store {
 
 class DeliveryRows {
  public:
-  explicit DeliveryRows(Backend& backend) : backend_(backend) {}
+  // `chunk_bytes`: of a chunk, at most chunk_bytes_max.
+  DeliveryRows(Backend& backend, size_t chunk_bytes) : backend_(backend), chunk_bytes_(chunk_bytes) { ASSERT(chunk_bytes <= chunk_bytes_max); }
 
   // ── reads: as in reader.h ──
   std::optional<DeliveryRow> at(BucketId bucket, Position position) const;
@@ -88,6 +90,7 @@ class DeliveryRows {
   void change_edit(BucketId bucket, Bucket& b, Position position, Edit edit);
 
   Backend& backend_;
+  size_t chunk_bytes_;
   std::vector<Bucket> buckets_;         // by id, as far as any was used
   std::vector<BucketId> appended_;      // in this batch
   std::vector<LogUndo> log_undo_;

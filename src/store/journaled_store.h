@@ -24,7 +24,7 @@ constexpr BucketId bodies_id{0xffff};
 
 class JournaledStore final : public Store {
  public:
-  JournaledStore(Backend& backend, StoreOptions options) : backend_(backend), options_(options), deliveries_(backend), bodies_(backend, options.body_cache_bytes) {}
+  JournaledStore(Backend& backend, StoreOptions options) : backend_(backend), options_(options), deliveries_(backend, options.chunk_bytes), bodies_(backend, options.body_cache_bytes) {}
   Result<void> load();
 
   std::optional<std::string> get(std::string_view key) const override;

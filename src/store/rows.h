@@ -10,7 +10,7 @@
 
 namespace canopy::store {
 
-constexpr uint32_t format_version = 2;
+constexpr uint32_t format_version = 3;
 
 // Reserved rows stand behind every bucket: bucket ids are below 4096, so no bucket's key begins so.
 inline constexpr std::string_view reserved_prefix{"\xff\xff", 2};

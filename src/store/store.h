@@ -23,6 +23,7 @@ struct StoreOptions {
   size_t bodies_bytes_max = 2u << 20;      // the bodies' part of it; a slice moves all of them above it
   size_t trim_values_max = 4096;           // journal values that one transaction erases
   size_t body_cache_bytes = 64u << 20;     // of RAM, for bodies that are read again
+  size_t chunk_bytes = 4080;               // of a chunk of deliveries: 64 to delivery_chunk.h's bound, which is the default
 };
 
 struct StoreStatus {

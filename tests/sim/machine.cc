@@ -60,6 +60,7 @@ void Machine::start() {
     options.journal_bytes_max = scenario_.journal_bytes_max;
     options.slice_bytes = scenario_.slice_bytes;
     options.trim_values_max = 64;
+    options.chunk_bytes = 256;
     auto opened = store::Store::open(s.disk, options);
     if (!opened) throw Violation("a store opens again", opened.error().message);
     s.store = std::move(*opened);

@@ -391,12 +391,14 @@ TEST_CASE("delivery chunk: rows read back as they were written, up to the bound"
   }
   std::vector<PlacedRow> out;
   CHECK(!decode_chunk(Position(1), "", out));
-  CHECK(!decode_chunk(Position(1), "\x02", out));
+  CHECK(!decode_chunk(Position(1), "\x01", out));
+  CHECK(!decode_chunk(Position(1), "\x03", out));
   // Never to change.
   ChunkWriter writer(Position(5));
   CHECK(writer.add(Position(6), {LeafNo(1), StreamNo(2), test_ref(3, 4), Position(3), true, false}));
   CHECK(writer.add(Position(8), {LeafNo(200), StreamNo(9), {}, Position(), false, true}));
-  CHECK(writer.value() == std::string("\x01" "\x05\x01\x02\x03\x06\0\0\0\x04" "\x0a\xc8\x01\x09\0", 15));
+  CHECK(writer.add(Position(9), {LeafNo(2), StreamNo(10), test_ref(uint64_t{1} << 22 | 5, 6), Position(8), false, false}));
+  CHECK(writer.value() == std::string("\x02" "\x05\x01\x05\x03\0\x03\0\0\0\x04" "\x0a\xc8\x01\x0e\0" "\x04\x02\x02\x01\x02\x05\0\0\0\x06", 26));
 }
 
 TEST_CASE("delivery edits: an open table of them is as a map") {

@@ -43,7 +43,7 @@ bool mentions(const std::string& message, std::string_view what) { return messag
 TEST_CASE("store: a newer format is refused and left alone") {
   MemBackend backend = three_runs();
   std::string value = *backend.get(Space::tables, format_key());
-  value[3] = 3;
+  value[3] = static_cast<char>(format_version + 1);
   overwrite(backend, Space::tables, format_key(), value);
   CHECK(mentions(open_error(backend), "newer program"));
 }

@@ -96,7 +96,7 @@ class FullDisk final : public Backend {
 template <class Host>
 struct Shard {
   Host host;
-  StoreOptions options{.journal_value_bytes = 128, .slice_bytes = 1, .trim_values_max = 3};
+  StoreOptions options{.journal_value_bytes = 128, .slice_bytes = 1, .trim_values_max = 3, .chunk_bytes = 256};
   std::unique_ptr<FullDisk> disk;
   std::unique_ptr<Store> store;
   std::map<BucketId, uint64_t> positions;

@@ -340,7 +340,7 @@ void run(uint64_t seeds, int steps) {
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     CAPTURE(seed);
     StoreOptions options{.journal_value_bytes = 64 + seed * 61 % 400, .slice_bytes = seed % 3 ? 1u : 3000u,
-                         .trim_values_max = 1 + seed % 5};
+                         .trim_values_max = 1 + seed % 5, .chunk_bytes = seed % 7 ? 200u : 4080u};
     // One half checkpoints only when told, the other half with nearly every commit.
     if (seed % 2 == 0) options.overlay_bytes_max = 2'000 * (seed % 4);
     if (seed % 5 == 0) options.journal_bytes_max = 3'000;

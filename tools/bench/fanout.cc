@@ -26,6 +26,8 @@ void tell(Report& report, const FanoutOptions& options, const Graph& graph, cons
   report.times("publish -> acknowledged, at this load", run.published.ms, "each request");
   report.number("written to disk per delivery", number(run.after.bytes_written - run.before.bytes_written) / count, "bytes", "when the last was there");
   report.number("... after the nodes came to rest", number(run.settled.bytes_written - run.before.bytes_written) / count, "bytes");
+  report.number("... as the kernel counts it", number(run.settled.bytes_dirtied - run.before.bytes_dirtied) / count, "bytes",
+                "write_bytes: with large folios more than what goes to the disk");
   if (active) {
     const double entries = std::max(1.0, number(run.entries - run.entries_before));
     const auto growth = [&](uint64_t Usage::*bytes) { return (number(run.settled.*bytes) - number(run.before.*bytes)) / entries; };

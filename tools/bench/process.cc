@@ -42,7 +42,8 @@ double cpu_seconds(const std::string& stat_file) {
 Usage usage_in(const std::string& directory) {
   Usage usage;
   usage.cpu_s = cpu_seconds(directory + "/stat");
-  usage.bytes_written = number_in(directory + "/io", "write_bytes");
+  usage.bytes_written = number_in(directory + "/io", "wchar");
+  usage.bytes_dirtied = number_in(directory + "/io", "write_bytes");
   usage.anonymous_bytes = number_in(directory + "/status", "RssAnon") * 1024;
   usage.rss_bytes = number_in(directory + "/status", "VmRSS") * 1024;
   usage.rss_peak_bytes = number_in(directory + "/status", "VmHWM") * 1024;
@@ -68,6 +69,7 @@ Usage usage_in(const std::string& directory) {
 Usage& Usage::operator+=(const Usage& other) {
   cpu_s += other.cpu_s;
   bytes_written += other.bytes_written;
+  bytes_dirtied += other.bytes_dirtied;
   anonymous_bytes += other.anonymous_bytes;
   rss_bytes += other.rss_bytes;
   rss_peak_bytes += other.rss_peak_bytes;

@@ -13,7 +13,12 @@ namespace canopy::bench {
 // What a process has used since its start; those of several are added.
 struct Usage {
   double cpu_s = 0;            // user and system, from /proc/PID/stat: in steps of 10 ms
-  uint64_t bytes_written = 0;  // sent towards the disk: write_bytes of /proc/PID/io
+  // Passed to write calls: wchar of /proc/PID/io. Of a node that is the store (LMDB syncs what it wrote) and the log;
+  // sockets are not in it.
+  uint64_t bytes_written = 0;
+  // Pages of the kernel's cache that became dirty: write_bytes. With large folios (Linux 6) a page counts as all that
+  // share its folio, though only the page goes to the disk.
+  uint64_t bytes_dirtied = 0;
   uint64_t anonymous_bytes = 0;  // resident memory that is no file's: RssAnon
   uint64_t rss_bytes = 0;      // with what is mapped of files: LMDB's pages, which the kernel may drop
   uint64_t rss_peak_bytes = 0;
