@@ -252,11 +252,11 @@ void Leaves::load_followers(Leaf& leaf, const store::Reader& reader) {
     leaf.followers_in_ram = Leaf::InRam::too_many;
     return;
   }
-  all.shrink_to_fit();
-  const size_t bytes = all.capacity() * sizeof all[0];
+  FollowerArray followers(all);
+  const size_t bytes = followers.bytes();
   if (followers_bytes_ + bytes > followers_bytes_max_)
     for (auto& [name, other] : leaves_) followers_changed(*other);
-  leaf.followers = std::move(all);
+  leaf.followers = std::move(followers);
   leaf.followers_in_ram = Leaf::InRam::yes;
   followers_bytes_ += bytes;
 }
@@ -270,30 +270,25 @@ void Leaves::follower_added(Leaf& leaf, EntityNo follower) {
   if (leaf.followers_in_ram != Leaf::InRam::yes) return;
   if (planted("followers in memory miss a follow")) return;
   if (leaf.followers.size() == followers_in_ram_max) return followers_changed(leaf);
-  auto& all = leaf.followers;
-  followers_bytes_ -= all.capacity() * sizeof all[0];
-  const auto at = std::lower_bound(all.begin(), all.end(), follower.value());
-  ASSERT(at == all.end() || *at != follower.value());
-  all.insert(at, follower.value());
-  followers_bytes_ += all.capacity() * sizeof all[0];
+  followers_bytes_ -= leaf.followers.bytes();
+  leaf.followers.insert(follower.value());
+  followers_bytes_ += leaf.followers.bytes();
 }
 
 void Leaves::follower_removed(Leaf& leaf, EntityNo follower) {
   if (leaf.followers_in_ram != Leaf::InRam::yes) return;
-  const auto at = std::lower_bound(leaf.followers.begin(), leaf.followers.end(), follower.value());
-  ASSERT(at != leaf.followers.end() && *at == follower.value());
-  leaf.followers.erase(at);
+  leaf.followers.erase(follower.value());
 }
 
 void Leaves::followers_changed(Leaf& leaf) {
-  followers_bytes_ -= leaf.followers.capacity() * sizeof leaf.followers[0];
-  leaf.followers = std::vector<uint32_t>();
+  followers_bytes_ -= leaf.followers.bytes();
+  leaf.followers.clear();
   leaf.followers_in_ram = Leaf::InRam::no;
 }
 
 bool Leaves::followed_by(Leaf& leaf, EntityNo follower, const store::Reader& reader) {
   if (leaf.followers_in_ram == Leaf::InRam::no) load_followers(leaf, reader);
-  if (leaf.followers_in_ram == Leaf::InRam::yes) return std::binary_search(leaf.followers.begin(), leaf.followers.end(), follower.value());
+  if (leaf.followers_in_ram == Leaf::InRam::yes) return leaf.followers.contains(follower.value());
   return Followers(bucket_, leaf.no, reader).contains(follower);
 }
 
@@ -304,7 +299,10 @@ void Leaves::settle(Position upto) {
 }
 
 bool Leaves::audit(Leaf& leaf, StreamNo m, const store::Reader& reader, std::vector<wire::Packet>& packets) const {
-  if (!leaf.audit) leaf.audit.emplace().until = m;
+  if (!leaf.audit) {
+    leaf.audit = std::make_unique<Leaf::Audit>();
+    leaf.audit->until = m;
+  }
   Leaf::Audit& audit = *leaf.audit;
   if (audit.asked.empty() && !audit.below.zero()) {
     // Where it stopped, unless that row has gone meanwhile.
@@ -424,7 +422,7 @@ void Leaves::save_applied(const Leaf& leaf, store::Writes& writes) const {
 void Leaves::check() const {
   size_t parked = 0, bytes = 0, fetching = 0, followers = 0;
   for (const auto& [name, leaf] : leaves_) {
-    followers += leaf->followers.capacity() * sizeof leaf->followers[0];
+    followers += leaf->followers.bytes();
     ASSERT(leaf->followers.empty() || leaf->followers_in_ram == Leaf::InRam::yes);
     ASSERT(leaf->reflector == name);
     ASSERT(!leaf->plain || leaf->quiet());

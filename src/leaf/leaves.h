@@ -17,6 +17,7 @@
 #include "base/types.h"
 #include "leaf/costs.h"
 #include "leaf/deferred.h"
+#include "leaf/follower_array.h"
 #include "leaf/lazy.h"
 #include "leaf/modes.h"
 #include "store/reader.h"
@@ -33,12 +34,12 @@ struct ForwardEdge {
   bool active = false;            // the root knows of it
 };
 
-struct Leaf {
+struct alignas(64) Leaf {
   // What a plain delivery touches stands first, in one line of memory.
   StreamNo applied;               // the last number applied
   Position newest;                // of its deliveries; zero: it has none
   StreamNo known;                 // the root's last number as far as heard of. In RAM only
-  std::vector<uint32_t> followers;  // ascending; kept by Leaves::followers_*(). In RAM only
+  FollowerArray followers;        // kept by Leaves::followers_*(). In RAM only
   LeafNo no;
   enum class InRam : uint8_t { no, yes, too_many } followers_in_ram = InRam::no;
   bool welcomed = false;          // before: every follower is pending, everything is parked
@@ -65,7 +66,7 @@ struct Leaf {
     EntityNo follower;                      // then what came with the follows of those above this one
     std::map<MessageId, Position> asked;    // not answered yet; the position of the delivery, or zero
   };
-  std::optional<Audit> audit;
+  std::unique_ptr<Audit> audit;
   // Where the last delivery was found by its number: the next one is mostly beside it.
   StreamNo found_no;
   Position found_at;

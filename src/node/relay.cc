@@ -78,6 +78,7 @@ void Relay::serve(uint64_t job, const wire::StreamLetter& letter, const wire::Ro
 void Relay::serve_leaves(uint64_t job, const wire::StreamLetter& letter, const wire::Route& route, bool at_root) {
   std::map<NodeIndex, std::vector<BucketId>> by_node;
   std::vector<BucketId> lost;
+  for (auto& leaves : local_) leaves.reserve(leaves.size() + route.leaves.size());
   for (const BucketId leaf : route.leaves) {
     if (planted("relay forgets a leaf") && !at_root && route.leaves.size() > 1 && leaf == route.leaves.back()) continue;
     if (place_.mine(leaf)) local_[place_.shard(leaf)].push_back(leaf);
@@ -99,10 +100,13 @@ void Relay::deliver(uint64_t job, const wire::StreamLetter& letter, uint32_t sha
     return;
   }
   used += bytes;
-  std::sort(leaves.begin(), leaves.end());
-  leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());  // a peer may name one twice
+  const auto not_above = [](BucketId a, BucketId b) { return !(a < b); };
+  if (std::adjacent_find(leaves.begin(), leaves.end(), not_above) != leaves.end()) {
+    std::sort(leaves.begin(), leaves.end());
+    leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());  // a peer may name one twice
+  }
   counters_.deliveries += leaves.size();
-  const uint64_t part = new_part({job, leaves, true, shard, bytes});
+  const uint64_t part = new_part({job, {}, true, shard, bytes});
   out.shards.push_back({shard, shard::Deliver{part, letter.root, letter.reflector, letter.item, std::move(leaves)}});
 }
 
@@ -147,7 +151,9 @@ void Relay::end_part(uint64_t number, bool failed, std::vector<BucketId> refused
   const Part part = std::move(at->second);
   parts_.erase(at);
   if (part.local) shard_bytes_[part.shard] -= part.bytes;
-  if (failed) {
+  if (part.local) {  // our own shard refuses only what it was given
+    not_taken(part.job, refused);
+  } else if (failed) {
     not_taken(part.job, part.leaves);
   } else {
     std::erase_if(refused, [&](BucketId leaf) { return !std::binary_search(part.leaves.begin(), part.leaves.end(), leaf); });

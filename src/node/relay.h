@@ -45,7 +45,7 @@ class Relay {
   };
   struct Part {                          // one delivery to a shard or one letter to a peer
     uint64_t job = 0;
-    std::vector<BucketId> leaves;        // ascending: all that it is to reach
+    std::vector<BucketId> leaves;        // of a letter: ascending, all that it is to reach
     bool local = false;
     uint32_t shard = 0;                  // local
     size_t bytes = 0;                    // local: of the shard's credit

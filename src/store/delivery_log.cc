@@ -34,30 +34,35 @@ std::optional<size_t> DeliveryLog::find(Position position) const {
   return index;
 }
 
-const DeliveryLog::Row* DeliveryLog::last_of(LeafNo leaf) const {
-  const uint32_t last = leaf.value() < last_.size() ? last_[leaf.value()] : 0;
-  return last > 0 ? &rows_[last - 1] : nullptr;
+void DeliveryLog::index() const {
+  for (; indexed_ < rows_.size(); ++indexed_) {
+    const uint32_t leaf = rows_[indexed_].leaf().value();
+    if (leaf >= last_.size()) last_.resize(leaf + size_t{1});
+    last_[leaf] = static_cast<uint32_t>(indexed_ + 1);
+  }
 }
 
-void DeliveryLog::append(Position position, const DeliveryRow& row) {
-  ASSERT(rows_.empty() || rows_.back().position() < position);
-  ASSERT(row.before < position);
-  rows_.emplace_back(position, row);
-  if (row.leaf.value() >= last_.size()) last_.resize(row.leaf.value() + size_t{1});
-  last_[row.leaf.value()] = static_cast<uint32_t>(rows_.size());
+const DeliveryLog::Row* DeliveryLog::last_of(LeafNo leaf) const {
+  index();
+  const uint32_t last = leaf.value() < last_.size() ? last_[leaf.value()] : 0;
+  return last > 0 ? &rows_[last - 1] : nullptr;
 }
 
 // Only a refused commit comes here, so that a row need not know the one before it: all is found again.
 void DeliveryLog::truncate(size_t size) {
   if (size == rows_.size()) return;
-  for (size_t i = size; i < rows_.size(); ++i) last_[rows_[i].leaf().value()] = 0;
+  if (size < indexed_) forget_index();
   rows_.erase(rows_.begin() + static_cast<std::ptrdiff_t>(size), rows_.end());
-  for (size_t i = 0; i < size; ++i) last_[rows_[i].leaf().value()] = static_cast<uint32_t>(i + 1);
 }
 
 void DeliveryLog::clear() {
-  for (const Row& row : rows_) last_[row.leaf().value()] = 0;
+  forget_index();
   rows_.clear();
+}
+
+void DeliveryLog::forget_index() {
+  for (size_t i = 0; i < indexed_; ++i) last_[rows_[i].leaf().value()] = 0;
+  indexed_ = 0;
 }
 
 }  // namespace canopy::store

@@ -1,7 +1,8 @@
 // The deliveries of one bucket above its checkpointed position, in RAM, in the order of their positions.
-// One array: a delivery is one entry at its end, and one number that says which is its leaf's last.
+// One array: a delivery is one entry at its end. Which row is its leaf's last is found when somebody asks: for all rows
+// since then at once, and not for each as it comes, which would be memory far away.
 //
-// Invariants: positions ascend; last_[leaf] is 1 + the index of the leaf's last row here, 0 without one.
+// Invariants: positions ascend; last_[leaf] is 1 + the index of the leaf's last among the first `indexed_` rows, 0 without one.
 #pragma once
 
 #include <cstdint>
@@ -55,13 +56,14 @@ class DeliveryLog {
   // Shows the last row of each leaf that has one, by ascending leaf.
   template <class Show>
   void last_rows(const Show& show) const {
+    index();
     for (const uint32_t last : last_)
       if (last > 0) show(rows_[last - 1]);
   }
 
   // REQUIRES: the position is above all others.
   void append(Position position, const DeliveryRow& row);
-  void prefetch(LeafNo leaf) const;
+  void prefetch() const { __builtin_prefetch(rows_.data() + rows_.size(), 1); }
   // Takes back what was appended behind the first `size` rows.
   void truncate(size_t size);
   void clear();
@@ -69,7 +71,10 @@ class DeliveryLog {
 
  private:
   std::vector<Row> rows_;
-  std::vector<uint32_t> last_;  // by leaf: leaf numbers are given out one after the other
+  void index() const;
+  void forget_index();
+  mutable std::vector<uint32_t> last_;  // by leaf: leaf numbers are given out one after the other
+  mutable size_t indexed_ = 0;
 };
 
 inline DeliveryLog::Row::Row(Position position, const DeliveryRow& row)
@@ -77,9 +82,10 @@ inline DeliveryLog::Row::Row(Position position, const DeliveryRow& row)
       no_(row.no.packed()), id_(row.ref.id.packed()), before_(row.before.packed()), hash_(row.ref.hash),
       leaf_(row.leaf.value()) {}
 
-inline void DeliveryLog::prefetch(LeafNo leaf) const {
-  if (leaf.value() < last_.size()) __builtin_prefetch(&last_[leaf.value()], 1);
-  __builtin_prefetch(rows_.data() + rows_.size(), 1);
+inline void DeliveryLog::append(Position position, const DeliveryRow& row) {
+  ASSERT(rows_.empty() || rows_.back().position() < position);
+  ASSERT(row.before < position);
+  rows_.emplace_back(position, row);
 }
 
 }  // namespace canopy::store

@@ -189,8 +189,8 @@ void DeliveryRows::append(BucketId bucket, Position position, const DeliveryRow&
   bytes_ += sizeof(DeliveryLog::Row);
 }
 
-void DeliveryRows::prefetch(BucketId bucket, LeafNo leaf) const {
-  if (bucket.value() < buckets_.size()) buckets_[bucket.value()].log.prefetch(leaf);
+void DeliveryRows::prefetch(BucketId bucket) const {
+  if (bucket.value() < buckets_.size()) buckets_[bucket.value()].log.prefetch();
 }
 
 DeliveryLog::Row& DeliveryRows::change_log(BucketId bucket, Bucket& b, size_t index) {

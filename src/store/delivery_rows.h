@@ -39,7 +39,7 @@ class DeliveryRows {
 
   // ── changes ──
   void append(BucketId bucket, Position position, const DeliveryRow& row);
-  void prefetch(BucketId bucket, LeafNo leaf) const;
+  void prefetch(BucketId bucket) const;
   // Return whether the row's reference of its body goes. REQUIRES: `ref` is the body's, or the row is dead.
   bool die(BucketId bucket, Position position, BodyRef ref);
   bool forget(BucketId bucket, Position position, BodyRef ref);

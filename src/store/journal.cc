@@ -234,10 +234,9 @@ void RunWriter::add(const DeliveryBatch& batch, bool with_body) {
   if (with_body) put_string(run_, *batch.body);
   put_varint(run_, batch.to.size());
   int64_t last_bucket = 0;
-  constexpr size_t to_bytes_max = 4 * 10;
-  const size_t before = run_.size();
-  run_.resize(before + batch.to.size() * to_bytes_max);
-  char* out = run_.data() + before;
+  constexpr size_t to_bytes_max = 3 + 5 + 10 + 10;  // bucket-step, leaf, position, link
+  if (tos_.size() < batch.to.size() * to_bytes_max) tos_.resize(batch.to.size() * to_bytes_max);
+  char* out = tos_.data();
   for (const DeliveryBatch::To& to : batch.to) {
     out = write_varint(out, zigzag(to.bucket.value() - last_bucket));
     last_bucket = to.bucket.value();
@@ -245,7 +244,7 @@ void RunWriter::add(const DeliveryBatch& batch, bool with_body) {
     out = write_varint(out, positions_.encode(to.bucket, to.position));
     out = write_varint(out, link_back(to.position, to.before));
   }
-  run_.resize(static_cast<size_t>(out - run_.data()));
+  run_.append(tos_.data(), static_cast<size_t>(out - tos_.data()));
 }
 
 std::string_view RunWriter::finish(uint64_t sequence) {

@@ -82,6 +82,7 @@ class RunWriter {
 
  private:
   std::string run_;
+  std::vector<char> tos_;  // of one batch: kept for its memory, which need not be zeroed each time
   Position upto_;  // of the open record
   RunPositions positions_;
   RunRefs refs_;

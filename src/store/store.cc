@@ -125,7 +125,7 @@ void JournaledStore::deliver(const DeliveryBatch& batch) {
   const bool with_body = bodies_.change(batch.ref, static_cast<int64_t>(batch.to.size()), batch.body);
   constexpr size_t ahead = 8;  // the leaves of a message lie anywhere: they are asked for early
   for (size_t i = 0; i < batch.to.size(); ++i) {
-    if (i + ahead < batch.to.size()) deliveries_.prefetch(batch.to[i + ahead].bucket, batch.to[i + ahead].leaf);
+    if (i + ahead < batch.to.size()) deliveries_.prefetch(batch.to[i + ahead].bucket);
     const DeliveryBatch::To& to = batch.to[i];
     step_to(to.bucket, to.position);
     deliveries_.append(to.bucket, to.position, {to.leaf, batch.no, batch.ref, to.before, batch.shared, false});
