@@ -72,7 +72,7 @@ Usage settle(Fabric& fabric, std::chrono::seconds patience) {
     stop_if_interrupted();
     std::this_thread::sleep_for(50ms);
     const Usage now = fabric.usage();
-    if (now.bytes_written != last.bytes_written) moved = Clock::now();
+    if (now.bytes_dirtied != last.bytes_dirtied) moved = Clock::now();
     last = now;
   }
   return last;
