@@ -52,9 +52,9 @@ TuneLab::TuneLab(const std::string& directory, leaf::Mode mode, uint32_t followe
     std::string name = "o" + std::to_string(i);
     if (map_->bucket_of(name) == all[others.size()]) others.push_back(std::move(name));
   }
-  follow(names, "author");
+  for (const std::string& author : authors()) follow(names, author);
   follow(others, "other");
-  deliver(1);
+  deliver(static_cast<uint32_t>(authors().size()));
   deliver_other(1);
 }
 
@@ -112,14 +112,13 @@ void TuneLab::follow(const std::vector<std::string>& followers, const std::strin
 }
 
 // The stream letters are made first, so that what is timed is their arrival.
-double TuneLab::deliver(const std::string& author, uint32_t messages) {
+double TuneLab::deliver(const std::vector<std::string>& authors, uint32_t messages) {
   double seconds = 0;
   while (messages > 0) {
-    wire::Publish request;
-    request.batch = true;
-    for (size_t i = 0; i < at_once && messages > 0; ++i, --messages)
-      request.messages.push_back({author, "", "message " + std::to_string(++said_), ""});
-    ask(map_->bucket_of(author), std::move(request));
+    for (size_t i = 0; i < at_once && messages > 0; ++i, --messages) {
+      const std::string& author = authors[++said_ % authors.size()];
+      ask(map_->bucket_of(author), wire::Publish{{{author, "", "message " + std::to_string(said_), ""}}, false});
+    }
     work();
     for (shard::Push& push : std::exchange(letters_, {})) {
       std::vector<BucketId> leaves;

@@ -16,8 +16,9 @@
 
 namespace canopy::console {
 
-// One author, `followers` of his in `buckets` buckets, and another author with one follower in each. Throws
-// std::runtime_error when something is not as it must be.
+// A few authors that all of `followers` follow, in `buckets` buckets, so that rows of one leaf stand between those of
+// others, as everywhere; and another author with one follower in each bucket. Throws std::runtime_error when
+// something is not as it must be.
 class TuneLab {
  public:
   // `directory`: an empty one, for the store.
@@ -25,14 +26,15 @@ class TuneLab {
   ~TuneLab();
 
   static constexpr uint32_t buckets = 16;
-  // Publishes so many messages. Returns the CPU seconds in which they came to the leaves.
-  double deliver(uint32_t messages) { return deliver("author", messages); }
-  double deliver_other(uint32_t messages) { return deliver("other", messages); }
+  // Publishes so many messages, the authors by turns. Returns the CPU seconds in which they came to the leaves.
+  double deliver(uint32_t messages) { return deliver(authors(), messages); }
+  double deliver_other(uint32_t messages) { return deliver({"other"}, messages); }
   // Reads one entry of each follower's home. Returns the CPU seconds.
   double read_all();
 
  private:
-  double deliver(const std::string& author, uint32_t messages);
+  static std::vector<std::string> authors() { return {"a0", "a1", "a2", "a3"}; }
+  double deliver(const std::vector<std::string>& authors, uint32_t messages);
   void follow(const std::vector<std::string>& followers, const std::string& author);
   void ask(BucketId bucket, wire::Request request);
   // Works until nothing is left but stream letters, which wait in `letters_`. Returns the CPU seconds.
