@@ -20,10 +20,10 @@ inline std::string_view mode_name(Mode mode) { return mode_names[static_cast<siz
 // What each way costs here, in nanoseconds. The defaults were measured by `canopy tune` on the machine of
 // tools/bench/README.md.
 struct Costs {
-  uint32_t append = 15;       // a delivery is written to one timeline in memory
-  uint32_t deliver = 1'000;   // a message comes to one leaf: its part of the letter, a row
-  uint32_t look = 200;        // a read asks one merged leaf whether there is something new
-  uint32_t merge = 500;       // a read takes one row in
+  uint32_t append = 7;        // a delivery is written to one timeline in memory
+  uint32_t deliver = 75;      // a message comes to one leaf: its part of the letter, a row
+  uint32_t look = 350;        // a read asks one merged leaf whether there is something new
+  uint32_t merge = 30;        // a read takes one row in
   uint32_t fetch = 50'000;    // a read makes one leaf fetch
   friend bool operator==(const Costs&, const Costs&) = default;
 };
