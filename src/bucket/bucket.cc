@@ -493,8 +493,7 @@ void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deli
   for (const auto& delivery : deliveries) {
     watch(leaf, reader);
     if (timelines_.empty() && home_tails_.empty()) continue;
-    // Of a lazy leaf what may come by several ways is looked up for each follower now: several come in one step.
-    if (leaf.mode != leaf::Mode::append && !(delivery.shared && leaf.mode == leaf::Mode::lazy) && leaves_.defer(leaf, delivery.position)) {
+    if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, delivery.position)) {
       deferred(leaf, delivery, reader, effects);
       continue;
     }

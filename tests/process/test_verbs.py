@@ -364,5 +364,10 @@ class VerbsMerged(Verbs):
     settings = ("timeline.mode=merge",)
 
 
+class VerbsLazy(Verbs):
+    nodes = 3
+    settings = ("timeline.mode=lazy",)
+
+
 if __name__ == "__main__":
     unittest.main()
