@@ -55,6 +55,7 @@ void add_fanout(CLI::App& app, Action& action);
 void add_scale(CLI::App& app, Action& action);
 void add_celebrity(CLI::App& app, Action& action);
 void add_latency(CLI::App& app, Action& action);
+void add_fairness(CLI::App& app, Action& action);
 void add_read(CLI::App& app, Action& action);
 void add_live(CLI::App& app, Action& action);
 void add_publish(CLI::App& app, Action& action);

@@ -88,7 +88,7 @@ int run(int argc, char** argv) {
   app.add_flag("--quiet", options.quiet, "only the table");
 
   Action action;
-  for (const auto add : {add_fanout, add_scale, add_celebrity, add_latency, add_read, add_live, add_publish, add_modes, add_startup, add_ceilings}) add(app, action);
+  for (const auto add : {add_fanout, add_scale, add_celebrity, add_latency, add_fairness, add_read, add_live, add_publish, add_modes, add_startup, add_ceilings}) add(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -37,7 +37,7 @@ class Publishes final : public Source {
   std::optional<std::chrono::milliseconds> on_reply(Frames& frames, bool ok, std::string_view result) override {
     // Nearly always all is well. A failed message has a `code` in its result; decoding says whether it really has.
     static constexpr std::string_view code_key = "\xa4" "code";
-    if (ok && memmem(result.data(), result.size(), code_key.data(), code_key.size()) == nullptr) {
+    if (ok && !plan_.ids && memmem(result.data(), result.size(), code_key.data(), code_key.size()) == nullptr) {
       done_ += frames.about.size();
       return std::nullopt;
     }
@@ -49,7 +49,10 @@ class Publishes final : public Source {
     std::vector<uint64_t> failed;
     for (size_t i = 0; i < results.size() && i < frames.about.size(); ++i) {
       const auto* error = std::get_if<Error>(&results[i]);
-      if (!error) continue;
+      if (!error) {
+        if (plan_.ids) take_id(frames.about[i], std::get<wire::Published>(results[i]).id);
+        continue;
+      }
       rest = again(*error);
       failed.push_back(frames.about[i]);
     }
@@ -61,6 +64,11 @@ class Publishes final : public Source {
   }
 
  private:
+  void take_id(uint64_t number, MessageId id) {
+    if (plan_.ids->size() <= number) plan_.ids->resize(number + 1);
+    (*plan_.ids)[number] = id;
+  }
+
   // BUSY says that nothing was done: only that may go again, or messages would be there twice.
   static std::chrono::milliseconds again(const Error& error) {
     if (error.code != Code::busy) throw Stop(fmt::format("PUBLISH: {}: {}", code_name(error.code), error.message));

@@ -45,6 +45,7 @@ struct PublishPlan {
   size_t in_flight = 64;      // requests
   double rate = 0;            // messages a second at most; 0: as fast as it goes
   uint64_t ahead = 0;         // messages at most that are published but not in homes yet, about; 0: no bound
+  std::vector<MessageId>* ids = nullptr;  // gets the id of each message, at the place of its number
 };
 struct PublishResult {
   uint64_t messages = 0;
@@ -54,6 +55,15 @@ struct PublishResult {
 };
 // Goes on from messages.published. Throws Stop when a message is refused for another reason than BUSY.
 PublishResult publish(const Bench& bench, Fabric& fabric, const Graph& graph, Messages& messages, const PublishPlan& plan);
+
+struct RetractResult {
+  double seconds = 0;         // until the last was acknowledged
+  Samples ms;                 // of each request
+};
+// Retracts all messages [from, messages.published), whose ids are `ids`, in the order of their numbers; then they count as
+// never published. Throws Stop when one is refused for another reason than BUSY.
+RetractResult retract(const Bench& bench, Fabric& fabric, const Graph& graph, Messages& messages, uint64_t from,
+                      const std::vector<MessageId>& ids, size_t in_flight);
 
 // Reads one entry of each user's home, so that all of them are in memory. Returns the seconds that it took.
 double read_once(const Bench& bench, Fabric& fabric, const Graph& graph);
