@@ -370,7 +370,17 @@ std::optional<Position> Bucket::retract_delivery(LeafNo leaf, Position position,
   counters_.rows_joined += died.gone;
   if (timelines_.empty() && home_tails_.empty()) return died.link;
   leaf::Followers(id_, leaf, reader).visit_chunks([&](const uint32_t* followers, size_t n) {
-    for (size_t i = 0; i < n; ++i) gone_from_home(EntityNo(followers[i]), position, id, effects);
+    counters_.retraction_looks += n;
+    constexpr size_t few = leaf::Timelines::prefetched;
+    for (size_t i = 0; i < n; ++i) {
+      if (i % few == 0) {  // their memory lies far apart
+        const size_t lines = std::min(n, i + few), headers = std::min(n, i + 2 * few);
+        timelines_.prefetch_headers(followers + headers, n - headers);
+        timelines_.prefetch_lines(followers + lines, n - lines);
+        timelines_.prefetch_oldest_lines(followers + lines, n - lines);
+      }
+      gone_from_home(EntityNo(followers[i]), position, id, effects);
+    }
     return true;
   });
   return died.link;

@@ -338,6 +338,8 @@ std::optional<Timelines::Found> Timelines::find(EntityNo follower, Position posi
   if (below_base(position) || position.packed() - base_ > UINT32_MAX) return std::nullopt;
   const auto offset = static_cast<uint32_t>(position.packed() - base_);
   uint32_t in = header.newest, fill = header.fill;
+  // Retractions are mostly of the newest entries or, one after another, of the oldest: no walk over all lines for these.
+  if (header.oldest != in && line(header.oldest).offsets[Line::entries - 1] >= offset) in = header.oldest, fill = Line::entries;
   while (line(in).prev != 0 && (fill == 0 || line(in).offsets[0] > offset)) {
     in = line(in).prev;
     fill = Line::entries;

@@ -128,7 +128,8 @@ class Timelines {
   // A plain delivery for all of these that are in memory. Returns how many that were.
   // REQUIRES: `at` is above all entries.
   size_t append_all(const uint32_t* followers, size_t n, Position at);
-  // Ask for the memory that it will touch, of the first few: the headers, then the lines that they name.
+  // Ask for the memory that it will touch, of the first few (`prefetched`): the headers, then the lines that they name.
+  static constexpr size_t prefetched = 8;
   void prefetch_headers(const uint32_t* followers, size_t n) const {
     for (size_t i = 0; i < n && i < prefetched; ++i)
       if (followers[i] < headers_.size()) __builtin_prefetch(&headers_[followers[i]], 1);
@@ -136,6 +137,10 @@ class Timelines {
   void prefetch_lines(const uint32_t* followers, size_t n) const {
     for (size_t i = 0; i < n && i < prefetched; ++i)
       if (followers[i] < headers_.size() && headers_[followers[i]].newest != 0) __builtin_prefetch(&line(headers_[followers[i]].newest), 1);
+  }
+  void prefetch_oldest_lines(const uint32_t* followers, size_t n) const {
+    for (size_t i = 0; i < n && i < prefetched; ++i)
+      if (followers[i] < headers_.size() && headers_[followers[i]].newest != 0) __builtin_prefetch(&line(headers_[followers[i]].oldest), 1);
   }
   // One entry. Returns the position of the one before it (zero for none). REQUIRES: contains(follower).
   Position append(EntityNo follower, const HomeEntry& entry);
@@ -164,7 +169,6 @@ class Timelines {
   void check(const Deferred& deferred, const store::Reader& reader) const;
 
  private:
-  static constexpr size_t prefetched = 8;
   Line& line(uint32_t no) { return blocks_[no >> block_shift_][no & block_mask_]; }
   const Line& line(uint32_t no) const { return blocks_[no >> block_shift_][no & block_mask_]; }
   bool below_base(Position at) const { return at.packed() < base_; }

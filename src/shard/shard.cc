@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "shard/lane.h"
 #include "shard/plain.h"
 
 namespace canopy::shard {
@@ -20,6 +21,9 @@ constexpr Duration report_interval = Duration::of_s(1);
 constexpr uint32_t busy_retry_ms = 1'000;
 constexpr Duration refused_pause = Duration::of_ms(200);
 constexpr size_t batch_row_bytes = 32;  // of a delivery in a batch, about
+// What a retraction costs, in timelines that a delivery is written to: at the author or in a leaf; for each timeline
+// that it is looked for in.
+constexpr uint64_t retraction_cost = 2'000, retraction_look_cost = 10;
 
 size_t bytes_of(const store::Writes& writes) {
   size_t n = 0;
@@ -91,10 +95,15 @@ struct Shard::Impl {
   std::vector<Slot> slots;
   BucketTable table;
   std::deque<In> inbox;
-  // Stream letters that were cut, for later cycles, and those of the same streams behind them; by ticket:
-  // their leaves that did not take theirs so far.
-  std::deque<Deliver> lane;
-  std::unordered_map<std::string, size_t> in_lane;   // letters by reflector
+  // What goes behind the inbox, each with a quantum of its own: stream letters that were cut; retractions; either
+  // with what is behind them in their streams. A stream is in one of them at most.
+  Lane large, retractions;
+  struct Retract {
+    Ask ask;
+    Instant since;
+  };
+  std::deque<Retract> retracts;          // requests for it
+  // Of letters that were cut, by ticket: their leaves that did not take theirs so far.
   std::map<uint64_t, std::vector<BucketId>> unfinished;
   Instant report_at;
   bool space_low = false;
@@ -107,7 +116,7 @@ struct Shard::Impl {
   BucketSet stepped;
   size_t batch_bytes = 0;
   bucket::Effects effects;               // of one step: kept for its memory
-  uint64_t timeline_writes = 0;          // by deliveries
+  uint64_t spent = 0, quantum = 0;       // of this part of the cycle, in timelines that deliveries write to
   PlainDeliveries plain_deliveries;
 
   bucket::Bucket* find(BucketId id) const { return id.value() < table.size() ? table[id.value()] : nullptr; }
@@ -157,6 +166,10 @@ struct Shard::Impl {
   void answer(uint64_t ask, Error error) { held.push_back(Answer{ask, std::move(error)}); }
 
   void on(Ask& ask, Now now) {
+    if (std::holds_alternative<wire::Retract>(ask.request)) retracts.push_back({std::move(ask), now.instant});
+    else do_ask(ask, now);
+  }
+  void do_ask(Ask& ask, Now now) {
     bucket::Bucket* const bucket = find(ask.bucket);
     if (!bucket) return answer(ask.ask, {Code::unavailable, "the bucket has moved", 100});
     if (ask.deadline <= now.instant) return;  // whoever asked has been told TIMEOUT
@@ -170,29 +183,55 @@ struct Shard::Impl {
     asks.emplace_back(number, id);
     step(*bucket, id, std::move(ask), now);
   }
+  static uint64_t cost_so_far(const bucket::Bucket& bucket) {
+    const auto& c = bucket.counters();
+    return c.timeline_writes + retraction_cost * c.retracted + retraction_look_cost * c.retraction_looks;
+  }
   void on(Forget& forget, Now now) {
     const BucketId id = forget.bucket;
+    std::erase_if(retracts, [&](const Retract& waiting) { return waiting.ask.ask == forget.ask; });
     if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, forget, now);
   }
   void on(Arrive& arrive, Now now) {
     const BucketId id = wire::packet_to(arrive.packet);
-    if (bucket::Bucket* const bucket = find(id)) step(*bucket, id, std::move(arrive), now);
+    bucket::Bucket* const bucket = find(id);
+    if (!bucket) return;
+    const uint64_t before = cost_so_far(*bucket);
+    step(*bucket, id, std::move(arrive), now);
+    spent += cost_so_far(*bucket) - before;  // what was fetched may be much
   }
-  // A stream letter goes on where it was cut; those of the same stream wait behind it.
+  // A retraction waits for its turn, and what is behind one in its stream. Other letters go at once; when one is
+  // large, it is cut and goes on in a lane.
   void on(Deliver& deliver, Now now) {
-    if (!in_lane.contains(deliver.reflector) && deliver_some(deliver, now)) return;
-    ++in_lane[deliver.reflector];
-    lane.push_back(std::move(deliver));
+    const bool retraction = deliver.item.kind == wire::StreamItem::Kind::retraction;
+    if (large.contains(deliver.reflector)) return large.add(std::move(deliver), now.instant);
+    if (retraction || retractions.contains(deliver.reflector)) return retractions.add(std::move(deliver), now.instant, !retraction);
+    const uint64_t whole = std::exchange(quantum, std::min(quantum, spent + options.cycle_timelines_max / 2 + 1));
+    if (!deliver_some(deliver, now)) large.add(std::move(deliver), now.instant);
+    quantum = whole;
   }
-  // Has a quantum of its own: ordinary letters go first, and may fill every cycle.
-  void work_lane(Now now) {
-    timeline_writes = 0;
-    while (!lane.empty() && timeline_writes < options.cycle_timelines_max && deliver_some(lane.front(), now)) {
-      const auto at = in_lane.find(lane.front().reflector);
-      if (--at->second == 0) in_lane.erase(at);
-      lane.pop_front();
+  void work(Lane& lane, Now now) {
+    while (!lane.empty() && left() > 0) lane.next(!deliver_some(lane.front(), now));
+  }
+  // Ordinary work has had its quantum: this has its own, so that neither waits for the other to be over. It is smaller
+  // when there was any, which then does not wait long for the next cycle.
+  void work_behind(bool busy, Now now) {
+    const auto begin = [&] {
+      spent = 0;
+      quantum = busy ? options.cycle_timelines_max * 2 / 5 + 1 : options.cycle_timelines_max;
+    };
+    begin();
+    work(large, now);
+    begin();
+    work(retractions, now);
+    for (size_t n = 0; !retracts.empty() && (n == 0 || left() > 0); ++n) {
+      Retract next = std::move(retracts.front());
+      retracts.pop_front();
+      spent += retraction_cost;
+      do_ask(next.ask, now);
     }
   }
+  uint64_t left() const { return quantum - std::min(spent, quantum); }
 
   // The leaves for which it is the plain case get it in one batch, then the others a step each. Returns false
   // when so many followers' timelines were written to that the rest is for later cycles.
@@ -200,7 +239,6 @@ struct Shard::Impl {
     Attempt attempt{deliver.ticket, {}, {}, true};
     if (const auto before = unfinished.extract(deliver.ticket)) attempt.before = std::move(before.mapped());
     std::vector<BucketId> not_taken = attempt.before, rest;
-    const auto left = [&] { return options.cycle_timelines_max - std::min(timeline_writes, options.cycle_timelines_max); };
 
     const auto& plain = plain_deliveries.deliver(deliver.reflector, deliver.item, deliver.leaves, left(), table, store);
     for (const BucketId id : plain.delivered) {
@@ -208,7 +246,7 @@ struct Shard::Impl {
       stepped.insert(id);
     }
     attempt.tried = plain.delivered;
-    timeline_writes += plain.timeline_writes;
+    spent += plain.timeline_writes;
     if (!plain.delivered.empty())
       batch_bytes += plain.delivered.size() * batch_row_bytes + (deliver.item.message ? deliver.item.message->size() : 0);
     rest.assign(deliver.leaves.begin() + static_cast<ptrdiff_t>(plain.next), deliver.leaves.end());
@@ -218,10 +256,10 @@ struct Shard::Impl {
         rest.push_back(id);
         continue;
       }
-      const uint64_t before = bucket ? bucket->counters().timeline_writes : 0;
+      const uint64_t before = bucket ? cost_so_far(*bucket) : 0;
       attempt.tried.push_back(id);
       if (!bucket || !step(*bucket, id, bucket::StreamIn{deliver.root, deliver.reflector, deliver.item}, now)) not_taken.push_back(id);
-      if (bucket) timeline_writes += bucket->counters().timeline_writes - before;
+      if (bucket) spent += 1 + cost_so_far(*bucket) - before;
     }
     if (planted("cut letter loses its rest")) rest.clear();
     attempt.last = rest.empty();
@@ -377,6 +415,10 @@ struct Shard::Impl {
     add("redirects", c.redirects), add("moved", c.moved), add("deleted", c.deleted), add("trimmed", c.trimmed);
     add("waiting_requests", waiting), add("pending_roots", pending), add("outbox_letters", letters);
     add("materialised_timelines", homes), add("timeline_entries", entries), add("timeline_bytes", home_bytes), add("inbox", inbox.size());
+    const auto age_ms = [&](Instant since) { return since == Instant::never() ? 0 : static_cast<uint64_t>((now.instant - since).ms()); };
+    add("lane_letters", large.letters()), add("lane_age_ms", age_ms(large.oldest()));
+    add("retractions_waiting", retractions.letters() + retracts.size());
+    add("retractions_age_ms", age_ms(std::min(retractions.oldest(), retracts.empty() ? Instant::never() : retracts.front().since)));
     add("overlay_bytes", status.overlay_bytes), add("journal_bytes", status.journal_bytes);
     add("batches", status.batches), add("checkpoint_slices", status.slices), add("bodies", status.bodies);
     add("bytes_free", status.bytes_free);
@@ -388,7 +430,7 @@ Shard::Shard(store::Store& store, ShardOptions options) : impl_(std::make_unique
 Shard::~Shard() = default;
 
 void Shard::push(In in) { impl_->inbox.push_back(std::move(in)); }
-size_t Shard::queued() const { return impl_->inbox.size() + impl_->lane.size(); }
+size_t Shard::queued() const { return impl_->inbox.size() + impl_->large.letters() + impl_->retractions.letters() + impl_->retracts.size(); }
 uint64_t Shard::letters_cut() const { return impl_->letters_cut; }
 
 Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
@@ -398,19 +440,20 @@ Result<void> Shard::cycle(Now now, std::vector<Out>& out) {
   shard.touched.clear();
   shard.stepped.clear();
   shard.attempts.clear();
-  shard.timeline_writes = 0;
+  shard.spent = 0;
+  shard.quantum = shard.options.cycle_timelines_max;
   shard.batch_bytes = 0;
   ASSERT(shard.held.empty());
 
   for (const BucketId id : std::exchange(shard.reopened, {}))
     while (shard.find(id)->due_at_once()) shard.tick(*shard.find(id), id, now);
-  for (size_t n = 0; n < shard.options.cycle_events_max && !shard.inbox.empty() && shard.batch_bytes < shard.options.cycle_bytes_max &&
-                     shard.timeline_writes < shard.options.cycle_timelines_max; ++n) {
+  size_t events = 0;
+  for (; events < shard.options.cycle_events_max && !shard.inbox.empty() && shard.batch_bytes < shard.options.cycle_bytes_max && shard.left() > 0; ++events) {
     In in = std::move(shard.inbox.front());
     shard.inbox.pop_front();
     std::visit([&](auto& event) { shard.on(event, now); }, in);
   }
-  shard.work_lane(now);
+  shard.work_behind(events > 0, now);
   for (size_t i = 0; i < shard.slots.size(); ++i)
     if (Impl::due(shard.slots[i]) <= now.instant) {
       const BucketId id(static_cast<uint16_t>(i));

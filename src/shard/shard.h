@@ -19,7 +19,9 @@ struct ShardOptions {
   std::string name;                      // for reports: "shard-0"
   size_t cycle_events_max = 10'000;      // of one cycle
   size_t cycle_bytes_max = 8u << 20;     // of writes and answers, about
-  uint64_t cycle_timelines_max = 250'000;  // written to by deliveries: some milliseconds. A leaf is not cut in two
+  // The quantum of a cycle, in timelines that deliveries write to: some milliseconds. What goes behind (large letters,
+  // retractions) has one each, of the same size, smaller beside ordinary work. A leaf is not cut in two.
+  uint64_t cycle_timelines_max = 250'000;
   size_t home_bytes_max = size_t{2} << 30;  // of materialised timelines, shared evenly by the buckets
   Duration active_window = Duration::of_s(24 * 3600);
   leaf::ModeOptions modes;                // of all leaves
