@@ -61,7 +61,7 @@ class Beside {
 
 class Fairness {
  public:
-  Fairness(Bench& bench, const FairnessOptions& options) : bench_(bench), options_(options), fabric_(bench.options.fabric) {
+  Fairness(Bench& bench, const FairnessOptions& options) : bench_(bench), options_(options), fabric_(appending(bench.options.fabric)) {
     quiet_.options = bench.options;
     quiet_.options.quiet = true;
   }
@@ -80,6 +80,12 @@ class Fairness {
   struct Seen {
     Samples acknowledged, visible;
   };
+
+  // Every delivery is written to every timeline in memory, unless --set says something else.
+  static FabricOptions appending(FabricOptions fabric) {
+    fabric.settings.insert(fabric.settings.begin(), "timeline.mode=append");
+    return fabric;
+  }
 
   Group group(Graph graph, const char* letter) {
     for (uint32_t i = 0; i < graph.users; ++i) graph.user_names.push_back(fmt::format("{}u{}", letter, i));
