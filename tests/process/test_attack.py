@@ -14,6 +14,8 @@ import zmq
 import fabric
 from client import Dealer, NoAnswer, Push, Req, Sub, context, entries_of, wait_until
 
+LINK_PROTOCOL = 3
+
 body_size = 500_000
 
 
@@ -70,7 +72,7 @@ class Stranger:
         self.outbound.send(msgpack.packb(frame, use_bin_type=True))
 
     def hello(self, name="stranger", boot=None, seen=None, link=None, number=0):
-        self.send([[1, 2, self.fabric_id, name, boot or self.boot, self.to if seen is None else seen, 0, "", "", "",
+        self.send([[1, LINK_PROTOCOL, self.fabric_id, name, boot or self.boot, self.to if seen is None else seen, 0, "", "", "",
                     self.link if link is None else link, "", 1000]], boot, 0, number)
 
     def meet(self):
@@ -356,8 +358,8 @@ class Links(Attack):
                 lambda: [9, rnd.randrange(65536), rnd.randrange(65536), number(), number()],
                 lambda: [10, rnd.randrange(65536), rnd.randrange(256), name, number()],
                 lambda: [11, rnd.randrange(65536), rnd.randrange(256), name, number()],
-                lambda: [12, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number()],
-                lambda: [13, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number(), number(), number(), [stream_item() for _ in range(rnd.randrange(3))]],
+                lambda: [12, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number(), number()],
+                lambda: [13, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), number(), number(), number(), [stream_item() for _ in range(rnd.randrange(3))], number()],
                 lambda: [14, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), ids()],
                 lambda: [15, rnd.randrange(65536), rnd.randrange(256), name, number(), number(), ids(), ids()],
             ])()
