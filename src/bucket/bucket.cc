@@ -483,6 +483,7 @@ bool Bucket::horizon_moves(uint64_t deliveries, Position position) const {
 
 // The last hop: each follower's timeline, if it is in memory, gets one small entry.
 void Bucket::delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects) {
+  if (deliveries.empty()) return;  // the horizon moves with them
   record_.deliveries += deliveries.size();
   counters_.deliveries += deliveries.size();
   if (horizon_moves(record_.deliveries, position_)) {
