@@ -517,17 +517,8 @@ void Bucket::deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const st
   if (home_tails_.empty()) return;
   const leaf::Ways ways = delivery.shared ? leaf::Ways(id_, delivery.ref.id, reader) : leaf::Ways(id_);
   for (const auto& [follower, name] : home_tails_) {
-    if (leaves_.followed_by(leaf, follower, reader)) {
-      if (!ways.none() && ways.lower(follower, delivery.position, reader)) {
-        ++counters_.other_ways;
-      } else if (timelines_.contains(follower)) {
-        const Position previous = timelines_.append(follower, {delivery.position, delivery.ref});
-        ++counters_.timeline_writes;
-        notify({wire::Timeline::home, name}, {delivery.position, delivery.message}, previous, effects);
-      } else {
-        wake({wire::Timeline::home, name});  // dropped to make room: as in tell_tails()
-      }
-    }
+    if (leaves_.followed_by(leaf, follower, reader))
+      arrived(follower, {delivery.position, delivery.ref}, delivery.message, ways, reader, effects);
     // One that is not opened yet takes in what it lacks then.
     if (due_opens_.empty()) timelines_.brought_up(follower, delivery.position);
   }
