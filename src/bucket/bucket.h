@@ -187,7 +187,6 @@ class Bucket {
   void on(const Pushed& pushed, Now now, const store::Reader& reader);
   void on(const Audience& audience, Now now, const store::Reader& reader);
   void on(const NodeUp& up, Now now);
-  void on(const Turn& turn, Now now, const store::Reader& reader, Effects& effects);
   void on(const Tick& tick, Now now, const store::Reader& reader, Effects& effects);
   void on_letter(const wire::ChannelLetter& letter, Now now, const store::Reader& reader, Effects& effects);
   void on_packet(const wire::ChannelAck& ack, Now now, const store::Reader& reader, Effects& effects);
@@ -204,10 +203,26 @@ class Bucket {
   void on_letter_body(const wire::Welcome& welcome, BucketId from, Now now, const store::Reader& reader, Effects& effects);
   bool apply_to(leaf::Leaf& leaf, Now now, const store::Reader& reader, Effects& effects, const std::function<void(leaf::Applying&)>& work);
   void forwarded(const leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
+  void send_all(std::vector<wire::Packet> packets, Effects& effects);
+  void work(Now now, const store::Reader& reader, Effects& effects);
+  void trim_deliveries(const store::Reader& reader, Effects& effects);
+  bool work_left() const { return retired_leaves_ || trim_.active() || lists_.trim_due() || !endings_.empty(); }
+
+  // deliver.cc: the last hop, into the homes of the followers
+  static constexpr size_t deliveries_per_save = 1'024;  // their counter is written so often
   void delivered(leaf::Leaf& leaf, const std::vector<leaf::Delivery>& deliveries, const store::Reader& reader, Effects& effects);
   void deferred(leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
-  void turn_in_ram(leaf::Leaf& leaf, leaf::Mode mode);
-  // modes.cc: which mode a leaf should be in
+  void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
+  // One follower's home gets an entry, if it is in memory and no lower way leads there.
+  void arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob& message, const leaf::Ways& ways,
+               const store::Reader& reader, Effects& effects);
+  void drop_home(EntityNo entity);
+  // The one way to look at a home: it has everything, also of the leaves that are merged at a read.
+  leaf::Timelines::View home(EntityNo entity, Now now, const store::Reader& reader);
+  uint64_t kept_deliveries() const;
+  bool horizon_moves(uint64_t deliveries, Position position) const;
+
+  // modes.cc: which mode a leaf should be in, and how it gets there
   // For each message that comes to it. REQUIRES: the step has not written to its followers.
   void watch(leaf::Leaf& leaf, const store::Reader& reader) {
     leaf.until_look -= leaf::Look::weight(leaf.followers.size());
@@ -216,14 +231,16 @@ class Bucket {
   void look(leaf::Leaf& leaf, const store::Reader& reader);
   void want_mode(leaf::Leaf& leaf, leaf::Mode mode);
   void take_wanted_modes(Now now, const store::Reader& reader, Effects& effects);
+  bool set_mode(leaf::Leaf& leaf, leaf::Mode mode, Now now, const store::Reader& reader, Effects& effects);
+  void turn_in_ram(leaf::Leaf& leaf, leaf::Mode mode);
+  bool may_be_lazy(const leaf::Leaf& leaf, const store::Reader& reader) const;
+  bool tailed(LeafNo leaf, const store::Reader& reader) const;
+  void rouse(EntityNo follower, Now now, const store::Reader& reader, Effects& effects);
+  void walk_modes(Now now, const store::Reader& reader, Effects& effects);
+  void walk_modes_later(Now now);
+  void on(const Turn& turn, Now now, const store::Reader& reader, Effects& effects);
+  void on_letter_body(const wire::LeafMode& mode, BucketId from, Now now, const store::Reader& reader, Effects& effects);
   void shuffle_modes();
-  void tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, const store::Reader& reader, Effects& effects);
-  uint64_t kept_deliveries() const;
-  bool horizon_moves(uint64_t deliveries, Position position) const;
-  void send_all(std::vector<wire::Packet> packets, Effects& effects);
-  void work(Now now, const store::Reader& reader, Effects& effects);
-  void trim_deliveries(const store::Reader& reader, Effects& effects);
-  bool work_left() const { return retired_leaves_ || trim_.active() || lists_.trim_due() || !endings_.empty(); }
 
   // publish.cc: PUBLISH, RETRACT, and what of them comes from other buckets
   struct OwnMessage {
@@ -272,9 +289,6 @@ class Bucket {
   void follow(const Ask& ask, const wire::Follow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   void unfollow(const Ask& ask, const wire::Unfollow& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
 
-  // The one way to look at a home: it has everything, also of the leaves that are merged at a read.
-  leaf::Timelines::View home(EntityNo entity, Now now, const store::Reader& reader);
-
   // read.cc: READ, GET, THREAD, MARK, RETAIN, FOLLOWING, and what other nodes ask
   void read(const Ask& ask, const wire::Read& request, size_t part, Now now, const store::Reader& reader, Effects& effects);
   // `room`: about how many bytes of entries the page may have; one is always taken.
@@ -307,13 +321,6 @@ class Bucket {
   void merge(leaf::Leaf& old, leaf::Leaf& leaf, std::vector<std::pair<EntityNo, std::string>>& edges, const store::Reader& reader, Effects& effects);
 
   // freshen.cc: lazy leaves, and what waits until they have fetched
-  bool set_mode(leaf::Leaf& leaf, leaf::Mode mode, Now now, const store::Reader& reader, Effects& effects);
-  bool may_be_lazy(const leaf::Leaf& leaf, const store::Reader& reader) const;
-  bool tailed(LeafNo leaf, const store::Reader& reader) const;
-  void rouse(EntityNo follower, Now now, const store::Reader& reader, Effects& effects);
-  void walk_modes(Now now, const store::Reader& reader, Effects& effects);
-  void walk_modes_later(Now now);
-  void on_letter_body(const wire::LeafMode& mode, BucketId from, Now now, const store::Reader& reader, Effects& effects);
   bool wait_for_leaves(const Ask& ask, Now now, const store::Reader& reader, Effects& effects);
   void await(ParkedAsk& parked, LeafNo no, const std::string& reflector, uint64_t round);
   void wait_again(Now now, const store::Reader& reader);
@@ -343,10 +350,6 @@ class Bucket {
   void untail_if_unused(const TailKey& key);
   void entity_created(EntityNo entity, const std::string& name);
   bool tailed_home(EntityNo entity) const { return home_tails_.contains(entity); }
-  // One follower's home gets an entry, if it is in memory and no lower way leads there.
-  void arrived(EntityNo follower, const leaf::HomeEntry& entry, const Blob& message, const leaf::Ways& ways,
-               const store::Reader& reader, Effects& effects);
-  void drop_home(EntityNo entity);
   void notify_retracted(const TailKey& key, MessageId id, Effects& effects);
   void notify(const TailKey& key, const wire::Entry& entry, Position prev, Effects& effects);
   void wake(const TailKey& key);

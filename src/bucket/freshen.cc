@@ -20,10 +20,6 @@ using store::Table;
 constexpr Duration freshen_wait = Duration::of_s(1);
 // Nobody waits again for a root that has just not answered; any answer of it ends that.
 constexpr Duration silence = Duration::of_s(5);
-// A long poll is mostly followed by the next one: its leaves do not change their mode twice for each.
-constexpr Duration lazy_again_wait = Duration::of_s(30);
-constexpr Duration walk_wait = Duration::of_ms(20);
-constexpr size_t walk_slice = 100;  // leaves looked at
 
 bool follows(const wire::Request& request) {
   return std::holds_alternative<wire::Follow>(request) || std::holds_alternative<wire::Forwarding>(request);
@@ -35,95 +31,6 @@ bool undoes_follows(const wire::Request& request) {
 }
 
 }  // namespace
-
-// ---- The mode of a leaf
-
-// Returns whether the leaf is in that mode now; it cannot be lazy before it is welcomed, while somebody tails a
-// home of its followers, or when what it gets goes on into other streams.
-bool Bucket::set_mode(leaf::Leaf& leaf, leaf::Mode mode, Now now, const store::Reader& reader, Effects& effects) {
-  if (leaf.mode == mode) return true;
-  const bool lazy = mode == leaf::Mode::lazy;
-  if (!lazy && leaf.mode != leaf::Mode::lazy) return turn_in_ram(leaf, mode), true;
-  if (lazy && !may_be_lazy(leaf, reader)) return false;
-  leaf.plain = false;
-  std::vector<wire::Packet> packets;
-  const LetterNo letter = channels_.write(map_->bucket_of(leaf.reflector), wire::LeafMode{leaf.reflector, leaf.generation, lazy},
-                                          take_position(), now, effects.writes, packets);
-  send_all(std::move(packets), effects);
-  if (lazy) lazy_.put(leaf.no, leaf.reflector, effects.writes);
-  else lazy_.leave(leaf.no, letter, effects.writes);
-  ++(lazy ? counters_.to_lazy : counters_.to_pushed);
-  turn_in_ram(leaf, mode);
-  return true;
-}
-
-bool Bucket::may_be_lazy(const leaf::Leaf& leaf, const store::Reader& reader) const {
-  return leaf.welcomed && leaf.forwards.empty() && !tailed(leaf.no, reader);
-}
-
-bool Bucket::tailed(LeafNo leaf, const store::Reader& reader) const {
-  return std::any_of(home_tails_.begin(), home_tails_.end(), [&](const auto& home) {
-    return reader.get(KeyBuilder(id_, Table::edge).add(home.first).add(leaf)).has_value();
-  });
-}
-
-// Somebody tails the home: what it follows gets letters again.
-void Bucket::rouse(EntityNo follower, Now now, const store::Reader& reader, Effects& effects) {
-  std::vector<std::string> lazy;
-  lazy_.followed_by(follower, reader, [&](LeafNo, const leaf::LazyLeaf& one) {
-    if (!one.leaving) lazy.push_back(one.reflector);
-  });
-  for (const std::string& reflector : lazy)
-    if (leaf::Leaf* const leaf = leaves_.find(reflector, reader)) set_mode(*leaf, leaf::Mode::append, now, reader, effects);
-}
-
-// A slice of the walk that brings the leaves into the mode that is forced; what cannot be is left as it is.
-void Bucket::walk_modes(Now now, const store::Reader& reader, Effects& effects) {
-  modes_at_ = Instant::never();
-  if (!options_.modes.forced) return;
-  const bool lazy = *options_.modes.forced == leaf::Mode::lazy;
-  std::vector<std::string> leaves;
-  size_t seen = 0;
-  if (lazy) {
-    const std::string all = KeyBuilder(id_, Table::leaf);
-    reader.scan(KeyBuilder(id_, Table::leaf).add(modes_walked_.value() + 1), store::after_prefix(all), [&](std::string_view key, std::string_view) {
-      modes_walked_ = LeafNo(Cursor(key.substr(all.size())).be32());
-      if (!lazy_.lazy(modes_walked_)) leaves.push_back(leaves_.reflector_of(modes_walked_, reader));
-      return ++seen < walk_slice;
-    });
-  } else {
-    lazy_.visit(modes_walked_, [&](LeafNo no, const leaf::LazyLeaf& one) {
-      modes_walked_ = no;
-      if (!one.leaving) leaves.push_back(one.reflector);
-      return ++seen < walk_slice;
-    });
-  }
-  for (const std::string& reflector : leaves) {
-    leaf::Leaf* const leaf = leaves_.find(reflector, reader);
-    if (leaf && channels_.has_room(map_->bucket_of(reflector))) set_mode(*leaf, *options_.modes.forced, now, reader, effects);
-  }
-  if (seen == walk_slice) modes_at_ = now.instant + walk_wait;
-}
-
-// A home is no longer tailed.
-void Bucket::walk_modes_later(Now now) {
-  untailed_ = false;
-  modes_walked_ = LeafNo();
-  modes_at_ = std::min(modes_at_, now.instant + lazy_again_wait);
-}
-
-void Bucket::on(const Turn& turn, Now now, const store::Reader& reader, Effects& effects) {
-  if (leaf::Leaf* const leaf = leaves_.find(turn.reflector, reader)) set_mode(*leaf, turn.mode, now, reader, effects);
-}
-
-// At the root.
-void Bucket::on_letter_body(const wire::LeafMode& mode, BucketId from, Now now, const store::Reader& reader, Effects& effects) {
-  const auto entity = entities_.find(mode.reflector, reader);
-  if (!entity || (mode.lazy && ending(*entity))) return;  // its leaves are about to hear that it ends
-  roots_.on_mode(*entity, mode.reflector, from, mode.lazy, now, reader, effects.writes);
-}
-
-// ---- Requests that wait
 
 // Returns whether the request has to wait (or was refused): then it comes again by work_ready().
 bool Bucket::wait_for_leaves(const Ask& ask, Now now, const store::Reader& reader, Effects& effects) {
