@@ -38,9 +38,7 @@ void Bucket::look(leaf::Leaf& leaf, const store::Reader& reader) {
     });
   });
   if (!fresh || options_.modes.forced || options_.modes.shuffle != 0) return;
-  // A leaf that is lazy stays so as long as that is right; none becomes it by itself so far.
-  const bool lazy_may = leaf.mode == leaf::Mode::lazy && may_be_lazy(leaf, reader);
-  want_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, lazy_may, map_->settings.capacity}));
+  want_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, may_be_lazy(leaf, reader), map_->settings.capacity}));
 }
 
 // To be lazy, or no longer, is a matter of letters: the next step does it.

@@ -72,6 +72,32 @@ TEST_CASE("modes: a leaf that is not read comes to be merged, and to be appended
   }
 }
 
+TEST_CASE("modes: a leaf that nobody reads comes to be fetched by who reads it, and is sent its letters again when many do") {
+  leaf::ModeOptions modes = options();
+  modes.costs.fetch = 500;
+  Watched watched(modes);
+  watched.publish(400);
+  watched.desk.pass(Duration::of_s(1));
+  CHECK(watched.costs().mode == "lazy");
+  watched.desk.run();
+  const uint64_t delivered = watched.desk.counters().deliveries;
+  watched.publish(20);
+  CHECK(watched.desk.counters().deliveries == delivered);
+  for (int i = 0; i < 100; ++i) {
+    watched.publish(1);
+    for (const std::string& follower : watched.followers) {
+      wire::Read read;
+      read.entities = {follower};
+      const auto result = watched.desk.done<wire::ReadResult>(follower, read);   // waits for the fetch
+      const auto& page = std::get<wire::TimelinePage>(result.pages.at(0));
+      CHECK(Desk::body_of(page.entries.at(0)) == std::to_string(watched.said));
+    }
+  }
+  watched.desk.pass(Duration::of_s(1));
+  CHECK(watched.costs().mode == "append");
+  watched.read();
+}
+
 TEST_CASE("modes: what a leaf costs is told: the mode, who is in memory, rates, each mode's cost") {
   leaf::ModeOptions modes = options();
   modes.forced = leaf::Mode::merge;

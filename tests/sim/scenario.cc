@@ -77,6 +77,7 @@ void choose_costs(Random& random, leaf::ModeOptions& modes) {
   modes.look_every = 1 << (9 + random.below(4));
   modes.costs.append = static_cast<uint32_t>(between(random, 1, 400));
   modes.costs.look = modes.costs.merge = static_cast<uint32_t>(between(random, 1, 200));
+  modes.costs.fetch = static_cast<uint32_t>(between(random, 1, 2'000));
 }
 
 Scenario scenario_of(uint64_t seed) {

@@ -62,8 +62,8 @@ struct Scenario {
   bool unfollow_all = false;               // at the end everybody unfollows everybody
   bool erase_all = false;                  // at the very end every entity is deleted
 
-  // Leaves may not have fetched what was published long ago.
-  bool lazy() const { return modes.forced == leaf::Mode::lazy || turn_every.us > 0; }
+  // Leaves may become lazy, and then may not have fetched what was published long ago.
+  bool lazy() const { return modes.forced == leaf::Mode::lazy || turn_every.us > 0 || (!modes.forced && modes.shuffle == 0); }
   bool calm() const { return crash_every.us + cut_every.us + stall_every.us + disk_every.us == 0 && links.drop_percent + links.late_percent == 0; }
   // What a home may lack without fault.
   bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }
