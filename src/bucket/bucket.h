@@ -350,6 +350,7 @@ class Bucket {
   void untail_if_unused(const TailKey& key);
   void entity_created(EntityNo entity, const std::string& name);
   bool tailed_home(EntityNo entity) const { return home_tails_.contains(entity); }
+  bool may_concern_tails(const leaf::Leaf& leaf) const;
   void notify_retracted(const TailKey& key, MessageId id, Effects& effects);
   void notify(const TailKey& key, const wire::Entry& entry, Position prev, Effects& effects);
   void wake(const TailKey& key);

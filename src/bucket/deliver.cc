@@ -73,9 +73,18 @@ void Bucket::tell_tails(const leaf::Leaf& leaf, const leaf::Delivery& delivery, 
   }
 }
 
+// Who tails his home is told in a step, and what is deferred is brought up for him there.
+bool Bucket::may_concern_tails(const leaf::Leaf& leaf) const {
+  if (leaf.mode != leaf::Mode::append || leaf.followers_in_ram != leaf::Leaf::InRam::yes) return true;
+  if (leaf.followers.size() < home_tails_.size())
+    return std::any_of(leaf.followers.begin(), leaf.followers.end(), [&](uint32_t follower) { return tailed_home(EntityNo(follower)); });
+  return std::any_of(home_tails_.begin(), home_tails_.end(), [&](const auto& tail) { return leaf.followers.contains(tail.first.value()); });
+}
+
 bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const store::Reader& reader,
                            store::DeliveryBatch::To& to, TimelineWrite& write) {
-  if (item.no != leaf.applied.next() || item.kind != wire::StreamItem::Kind::message || item.shared || !home_tails_.empty()) return false;
+  if (item.no != leaf.applied.next() || item.kind != wire::StreamItem::Kind::message || item.shared) return false;
+  if (!home_tails_.empty() && may_concern_tails(leaf)) return false;
   if (!leaf.plain && !(leaf.plain = leaf.quiet())) return false;
   // What a step would do besides: drop what is dead, move the horizon, write the counter of deliveries.
   if (dead_.has(item.ref.id, reader) || horizon_moves(record_.deliveries + 1, position_.next()) ||
@@ -93,7 +102,8 @@ bool Bucket::deliver_plain(leaf::Leaf& leaf, const wire::StreamItem& item, const
   ++counters_.deliveries_plain;
   watch(leaf, reader);
   if (timelines_.empty()) return true;
-  if (leaf.mode != leaf::Mode::append && leaves_.defer(leaf, to.position)) {
+  // watch() may just have changed the mode; beside a tailed home this one is appended all the same.
+  if (leaf.mode != leaf::Mode::append && home_tails_.empty() && leaves_.defer(leaf, to.position)) {
     ++counters_.rows_deferred;
     return true;
   }

@@ -79,6 +79,35 @@ TEST_CASE("plain delivery: what needs a step is left to it, and nothing changes"
   CHECK(refused(next, alice));                            // the one behind it is parked
 }
 
+TEST_CASE("plain delivery: who tails his home makes a step of the leaves that he follows, and of no others") {
+  Desk desk;
+  std::string beside = "a";
+  while (desk.bucket_id(beside) != desk.bucket_id("bob")) beside += "a";
+  desk.follow("bob", "alice");
+  desk.follow(beside, "zoe");
+  CHECK(desk.bodies(beside).empty());
+  const BucketId there = desk.bucket_id("bob");
+  desk.feed(there, bucket::Audience{there, wire::Timeline::home, "bob", true});
+  const auto plain = [&](const std::string& author, const std::string& body) {
+    const uint64_t before = desk.counters().deliveries_plain;
+    desk.publish(author, body);
+    desk.run();
+    return desk.counters().deliveries_plain - before;
+  };
+  plain("zoe", "1"), plain("alice", "2");  // who follows them is in memory from now on
+  desk.plain = true;
+  CHECK(plain("zoe", "3") == 1);
+  CHECK(plain("alice", "4") == 0);
+  CHECK(desk.bodies("bob") == "4 2 ");
+  CHECK(desk.bodies(beside) == "3 1 ");
+  desk.follow("bob", "zoe");
+  CHECK(plain("zoe", "5") == 0);
+  CHECK(desk.bodies("bob") == "5 4 2 ");
+  CHECK(desk.bodies(beside) == "5 3 1 ");
+  desk.feed(there, bucket::Audience{there, wire::Timeline::home, "bob", false});
+  CHECK(plain("alice", "6") == 1);
+}
+
 TEST_CASE("plain delivery: a dead message is not delivered, whatever else the bucket remembers") {
   Desk desk;
   desk.plain = true;
