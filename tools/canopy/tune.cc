@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "base/limits.h"
 #include "costs_table.h"
 #include "json.h"
 #include "leaf/costs.h"
@@ -47,6 +48,22 @@ uint32_t median_ns(std::vector<double> seconds) {
 }
 
 constexpr uint32_t messages = 100, few_rows = 50, many_rows = 250;
+constexpr uint32_t single_reads = 5;     // of a round, in each bucket
+// Of a fetch. Only who gets many messages for each read is lazy, so it brings many, and they are most of what it costs;
+// what a reader has not seen of four authors fits in a timeline.
+constexpr uint32_t fetched = 150;
+static_assert(fetched <= limits::fetch_window_numbers, "one fetch must bring them");
+constexpr uint32_t steps_before_rounds = 3;
+
+// A read in the lazy lab is the same as in the merged one, with as many rows to take in, and the fetches besides.
+std::vector<double> measure_fetch(TuneLab& lazy, TuneLab& merged, uint32_t rounds) {
+  constexpr double fetches = double{single_reads} * TuneLab::buckets * TuneLab::followed;
+  std::vector<double> fetch;
+  lazy.read_singly(single_reads, fetched), merged.read_singly(single_reads, fetched);
+  for (uint32_t round = 0; round < rounds; ++round)
+    fetch.push_back((lazy.read_singly(single_reads, fetched) - merged.read_singly(single_reads, fetched)) / fetches);
+  return fetch;
+}
 
 leaf::Costs measure(const TuneArgs& args, const std::string& directory, const std::function<void(uint32_t)>& step) {
   leaf::Costs costs;
@@ -59,6 +76,13 @@ leaf::Costs measure(const TuneArgs& args, const std::string& directory, const st
   TuneLab merged(directory + "/merge", leaf::Mode::merge, args.followers);
   appended.read_all(), merged.read_all();
   step(2);
+  {
+    TuneLab lazy(directory + "/lazy", leaf::Mode::lazy, args.followers);
+    lazy.read_all();
+    costs.fetch = median_ns(measure_fetch(lazy, merged, args.rounds));
+  }
+  merged.read_all();
+  step(steps_before_rounds);
   for (uint32_t round = 0; round < args.rounds; ++round) {
     append.push_back((appended.deliver(messages) / messages - costs.deliver * 1e-9 * leaves) / followers);
     const double base = appended.read_all() / followers;   // with all there
@@ -68,7 +92,7 @@ leaf::Costs measure(const TuneArgs& args, const std::string& directory, const st
     const double few = merged.read_all();
     merged.deliver(many_rows);
     merge.push_back((merged.read_all() - few) / followers / (many_rows - few_rows));
-    step(3 + round);
+    step(steps_before_rounds + 1 + round);
   }
   costs.append = median_ns(append), costs.look = median_ns(look), costs.merge = median_ns(merge);
   return costs;
@@ -109,8 +133,9 @@ void tell(const Globals& globals, const TuneArgs& args, const leaf::Costs& costs
   table.add({"deliver", cost_text(costs.deliver), cost_text(usual.deliver), "a message that comes to the followers of one bucket"});
   table.add({"look", cost_text(costs.look), cost_text(usual.look), "a read that asks one merged author for something new"});
   table.add({"merge", cost_text(costs.merge), cost_text(usual.merge), "one message that a read takes in"});
-  table.add({"fetch", cost_text(costs.fetch), cost_text(usual.fetch), "a read that fetches from a lazy author: not measured, the default"});
+  table.add({"fetch", cost_text(costs.fetch), cost_text(usual.fetch), fmt::format("a read that fetches {} messages from one lazy author", fetched)});
   say(table.render(globals.out));
+  say("In deliver and fetch the way between nodes is left out: relay and sockets.\n");
   say(fmt::format("With timelines of {} entries an author's followers in a bucket are merged from {} for a read of each on,\n"
                   "lazy from {} on.\n",
                   grouped(args.capacity), from_text(merged), from_text(lazy)));
@@ -125,7 +150,7 @@ int run_tune(const Globals& globals, const TuneArgs& args) {
     const auto step = [&](uint32_t done) {
       ProgressState state;
       state.done = done;
-      state.fraction = static_cast<double>(done) / (2 + args.rounds);
+      state.fraction = static_cast<double>(done) / (steps_before_rounds + args.rounds);
       state.unit = "steps";
       progress.show(state);
     };
@@ -148,12 +173,13 @@ void add_tune(CLI::App& app, Action& action) {
   command->add_option("--followers", args->followers, "timelines to measure with")->check(CLI::Range(1'000u, 200'000u))->capture_default_str();
   command->add_option("--rounds", args->rounds, "the medians are of so many")->check(CLI::Range(1u, 100u))->capture_default_str();
   command->add_option("--capacity", args->capacity, "timeline.capacity of the fabric, for the cut-offs")->check(CLI::Range(1u, 100'000u))->capture_default_str();
-  command->add_option("--dir", args->directory, "for two stores of some megabytes, removed at the end")->check(CLI::ExistingDirectory)->capture_default_str();
+  command->add_option("--dir", args->directory, "for three stores of some megabytes, removed at the end")->check(CLI::ExistingDirectory)->capture_default_str();
   command->footer(R"(Examples:
   canopy tune
   canopy tune --rounds 9 --capacity 200
 
 Runs for some seconds, asks no node, and prints the lines for the settings file of the nodes on this machine.
+It measures what a node's shards do: of messages and fetches that go from node to node, relay and sockets are left out.
 By these costs a node with timeline.mode = "auto" chooses for each author (canopy tree --costs).)");
   command->callback([args, &action] { action = [args](const Globals& globals) { return run_tune(globals, *args); }; });
 }

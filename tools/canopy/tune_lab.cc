@@ -54,11 +54,41 @@ TuneLab::TuneLab(const std::string& directory, leaf::Mode mode, uint32_t followe
   }
   for (const std::string& author : authors()) follow(names, author);
   follow(others, "other");
+  if (mode == leaf::Mode::lazy) become_lazy();
   deliver(static_cast<uint32_t>(authors().size()));
   deliver_other(1);
 }
 
 TuneLab::~TuneLab() = default;
+
+std::vector<std::string> TuneLab::authors() {
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < followed; ++i) names.push_back("a" + std::to_string(i));
+  return names;
+}
+
+// They tell their roots by letters, as far as these have room, and the rest later: it takes some time, not much.
+void TuneLab::become_lazy() {
+  const size_t leaves = buckets * (followed + 1);
+  for (int waited_ms = 0; waited_ms < 10'000; waited_ms += 10) {
+    size_t lazy = 0, letters = 0;
+    for (uint16_t no = 0; no < buckets; ++no) {
+      const bucket::Bucket* const bucket = shard_->find(BucketId(no));
+      lazy += bucket->lazy_leaves(), letters += bucket->letters_waiting();
+    }
+    if (lazy == leaves && letters == 0) return;
+    now_.instant = now_.instant + Duration::of_ms(10);
+    now_.wall_ms += 10;
+    work();
+  }
+  throw std::runtime_error("not all leaves became lazy");
+}
+
+bucket::Bucket::Counters TuneLab::counters() const {
+  bucket::Bucket::Counters all;
+  for (uint16_t no = 0; no < buckets; ++no) all.add(shard_->find(BucketId(no))->counters());
+  return all;
+}
 
 void TuneLab::ask(BucketId bucket, wire::Request request) {
   shard_->push(shard::Ask{++asked_, bucket, std::move(request), now_.instant + Duration::of_s(3600)});
@@ -145,6 +175,28 @@ double TuneLab::read_all() {
   }
   const double seconds = work();
   if (answered_ != asked_) throw std::runtime_error("not all reads were answered");
+  return seconds;
+}
+
+double TuneLab::read_singly(uint32_t times, uint32_t messages) {
+  const auto before = counters();
+  const bool lazy = shard_->find(BucketId(0))->lazy_leaves() > 0;
+  double seconds = 0;
+  for (uint32_t i = 0; i < times; ++i) {
+    deliver(messages * followed);
+    for (const auto& [bucket, names] : followers_) {
+      wire::Read request;
+      request.entities = {names.front()};
+      request.limit = 1;
+      ask(bucket, std::move(request));
+      seconds += work();
+      if (answered_ != asked_) throw std::runtime_error("a read was not answered");
+    }
+  }
+  const auto after = counters();
+  const uint64_t fetches = lazy ? uint64_t{times} * buckets * followed : 0;
+  if (after.fetches_waited_for - before.fetches_waited_for != fetches || after.waited_in_vain != before.waited_in_vain)
+    throw std::runtime_error("a read did not fetch once from each author that it follows");
   return seconds;
 }
 
