@@ -43,6 +43,20 @@ class Bench(unittest.TestCase):
         self.assertEqual(rows["", "publish -> visible to all followers"]["count"], 5)
         self.assertGreaterEqual(rows["", "publish -> visible to all followers"]["p50"], rows["", "publish -> acknowledged"]["p50"])
 
+    def test_modes_does_the_same_in_each_mode_and_compares(self):
+        found = self.run_bench("modes", "--workload", "publish-heavy", "--mode", "append,merge,lazy,auto", "--rounds", "1",
+                               "--scale", "0.005", "--warm-up", "0")
+        self.assertTrue(found["good"])
+        rows = {what: row for (part, what), row in self.rows(found).items() if part.startswith("publish-heavy: 300 messages, 5 reads;")}
+        for mode in ("append", "merge", "lazy", "auto"):
+            row = rows[mode + ": CPU time of the nodes"]
+            self.assertEqual(row["unit"], "s")
+            if mode != "auto":
+                self.assertIn("leaves at the end: 64 " + mode, row["remark"])
+        self.assertIn("auto ÷ the better of the others", rows)
+        self.assertTrue(rows["timelines are exact"]["good"])
+        self.assertIn("in each mode", rows["timelines are exact"]["remark"])
+
     def test_a_node_that_does_not_start_is_said(self):
         said = self.run_bench("fanout", "--set", "timeline.capacity=none", status=2)
         self.assertIn("timeline.capacity", said)

@@ -214,5 +214,39 @@ class ConsoleOfThreeNodes(Console):
     nodes = 3
 
 
+class Tune(unittest.TestCase):
+    """It asks no node."""
+    costs = ("append_ns", "deliver_ns", "look_ns", "merge_ns", "fetch_ns")
+
+    def tune(self, directory, *args):
+        return subprocess.run([fabric.canopy, *args, "tune", "--followers", "1000", "--rounds", "1", "--dir", directory],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    def test_every_cost_is_measured_and_a_node_takes_the_lines(self):
+        with tempfile.TemporaryDirectory() as directory:
+            done = self.tune(directory, "--json")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            found = json.loads(done.stdout)
+            for cost in self.costs:
+                self.assertGreater(found[cost], 0, found)
+            done = self.tune(directory)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(os.listdir(directory), [], "its stores must be gone")
+            lines = done.stdout[done.stdout.index("[costs]"):]
+            self.assertEqual([line.split(" = ")[0] for line in lines.splitlines()], ["[costs]", *self.costs])
+            settings = os.path.join(directory, "canopy.toml")
+            with open(settings, "w") as file:
+                file.write(lines)
+            check = subprocess.run([fabric.canopyd, "--config", settings, "--set", f"node.data_dir={directory}/data", "--check-config"],
+                                   capture_output=True, text=True, timeout=20)
+            self.assertEqual((check.returncode, check.stderr), (0, ""))
+
+    def test_a_directory_in_which_nothing_can_be_made_is_named(self):
+        for directory in ("/nosuch/directory", fabric.canopy, "/proc"):
+            done = self.tune(directory)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(directory, done.stderr.splitlines()[0])
+
+
 if __name__ == "__main__":
     unittest.main()

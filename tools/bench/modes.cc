@@ -143,6 +143,7 @@ class Trial {
 
   // Returns the nodes' CPU time of this share of the script, until they are at rest, and the time until its last reply.
   std::pair<double, double> part(Operations& operations, double share) {
+    if (share == 0) return {};
     const auto of = [&](uint64_t all) { return static_cast<uint64_t>(static_cast<double>(all) * share * options_.scale); };
     operations.until(of(workload_.messages), of(workload_.reads));
     const double before = fabric_.usage().cpu_s;
