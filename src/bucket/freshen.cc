@@ -165,7 +165,7 @@ void Bucket::freshened(leaf::Leaf& leaf, const wire::Fetched& fetched, const sto
   } else if (all) {
     std::vector<uint64_t> done;
     for (const auto& [ask, round] : at->second.asks)
-      if (round <= fetched.round) done.push_back(ask);
+      if (round <= fetched.round || planted("old answer taken for fresh")) done.push_back(ask);
     for (const uint64_t ask : done) {
       at->second.asks.erase(ask);
       no_longer_waits(ask, leaf.no);

@@ -107,9 +107,9 @@ void Checker::check_newest_sent(Entity author, const std::vector<Seen>& newest_f
 }
 
 void Checker::check_exact(Entity follower, const std::vector<Seen>& newest_first, const wire::TimelinePage& page, Instant sent) const {
-  if (!scenario_.exact_reads || !page.incomplete.empty() || page.truncated || page.next || scenario_.settings.capacity < 800 ||
-      scenario_.settings.stream_retention < 10'000 || scenario_.trims_deliveries() || !model_.deletions(follower).empty())
+  if (!scenario_.judges_reads() || !page.incomplete.empty() || page.truncated || page.next || !model_.deletions(follower).empty())
     return;
+  if (newest_first.size() >= scenario_.settings.capacity) return;
   std::set<const Publish*> found;
   for (const Seen& seen : newest_first) found.insert(seen.publish);
   for (const Publish& p : model_.publishes()) {

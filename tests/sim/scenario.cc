@@ -1,5 +1,7 @@
 #include "sim/scenario.h"
 
+#include <algorithm>
+
 namespace canopy::sim {
 namespace {
 
@@ -80,6 +82,12 @@ void choose_costs(Random& random, leaf::ModeOptions& modes) {
   modes.costs.fetch = static_cast<uint32_t>(between(random, 1, 2'000));
 }
 
+// A fetch is on its way long enough for a publish and another READ to come meanwhile.
+void choose_overlaps(Random& random, Scenario& s) {
+  s.overlap_every = ms_between(random, 40, 120);
+  s.links.delay_max = std::max(s.links.delay_max, ms_between(random, 5, 60));
+}
+
 Scenario scenario_of(uint64_t seed) {
   Random random(Random(seed).next());  // else neighbours would draw the same numbers, one place later
   Scenario s;
@@ -120,6 +128,8 @@ Scenario scenario_of(uint64_t seed) {
     s.turn_every = ms_between(lazy, 3, 60);
   }
   if (s.exact_reads) s.tails = s.feeds = 0;  // who tails a home has letters sent to its leaves
+  Random overlaps(Random(seed ^ 0x04e1'0000'0000'0000).next());
+  if (s.judges_reads() && overlaps.chance(60)) choose_overlaps(overlaps, s);
   return s;
 }
 
@@ -147,7 +157,8 @@ std::string describe(const Scenario& s) {
          number("feeds", s.feeds) + number("drop", s.links.drop_percent) + number("repeat", s.links.repeat_percent) +
          number("late", s.links.late_percent) + ms("crash_ms", s.crash_every) + ms("cut_ms", s.cut_every) +
          ms("stall_ms", s.stall_every) + ms("disk_ms", s.disk_every) + number("birth_faults", s.faults_at_birth) +
-         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(s.modes.forced ? leaf::mode_name(*s.modes.forced) : "auto")) + (s.exact_reads ? " exact_reads" : "") + ms("turn_ms", s.turn_every) + graph;
+         " mode=" + (s.modes.shuffle != 0 ? "shuffled" : std::string(s.modes.forced ? leaf::mode_name(*s.modes.forced) : "auto")) + (s.exact_reads ? " exact_reads" : "") +
+         ms("overlap_ms", s.overlap_every) + ms("turn_ms", s.turn_every) + graph;
 }
 
 }  // namespace canopy::sim

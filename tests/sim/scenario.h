@@ -59,6 +59,7 @@ struct Scenario {
   leaf::ModeOptions modes;
   Duration turn_every;                     // mean time between leaves that become lazy, or are it no longer; 0: none
   bool exact_reads = false;                // every leaf is lazy and stays so: a READ has all that was answered before it
+  Duration overlap_every;                  // mean time between READs of one home that overlap with publishes; 0: none
   bool unfollow_all = false;               // at the end everybody unfollows everybody
   bool erase_all = false;                  // at the very end every entity is deleted
 
@@ -67,6 +68,10 @@ struct Scenario {
   bool calm() const { return crash_every.us + cut_every.us + stall_every.us + disk_every.us == 0 && links.drop_percent + links.late_percent == 0; }
   // What a home may lack without fault.
   bool trims_deliveries() const { return settings.deliveries_max < 1u << 20; }
+  // An exact READ shows all that it must: nothing may have fallen out of it.
+  bool judges_reads() const {
+    return exact_reads && settings.capacity >= 800 && settings.stream_retention >= 10'000 && !trims_deliveries();
+  }
   // No timeline that somebody tails is dropped for want of room: a live feed has no gaps.
   bool keeps_tailed_homes() const { return home_bytes_max >= 1u << 20; }
 };

@@ -67,6 +67,7 @@ class Simulation {
   std::vector<std::string> names_all(Entity entity, bool followers, uint64_t& count);
   void judge();
   void judge_leaves() const;
+  void let_lazy_leaves_fetch();
   void judge_entity(Entity entity);
   void judge_lists(Entity entity);
   void judge_threads(Entity author, const std::vector<Seen>& replies);

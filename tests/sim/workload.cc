@@ -40,6 +40,7 @@ void Workload::start() {
   running_ = true;
   next();
   next_graph();
+  next_overlap();
 }
 
 void Workload::next() {

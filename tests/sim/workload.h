@@ -18,7 +18,8 @@ class Workload {
   Workload(const Scenario& scenario, Schedule& schedule, Machines& machines, Clients& clients, Model& model,
            Checker& checker, uint64_t seed)
       : scenario_(scenario), schedule_(schedule), machines_(machines), clients_(clients), model_(model),
-        checker_(checker), random_(seed), graph_random_(Random(seed ^ 0x6a4f).next()) {}
+        checker_(checker), random_(seed), graph_random_(Random(seed ^ 0x6a4f).next()),
+        overlap_random_(Random(seed ^ 0x04e1).next()) {}
 
   void first_follows();
   void start();   // operations come until stop()
@@ -90,7 +91,12 @@ class Workload {
   void claim_used_name();
   void erase(Entity entity, int tries_left);
 
-  Random graph_random_;
+  // overlap.cc
+  void next_overlap();
+  void overlap();
+  void read_home(Entity entity, Machine& machine);
+
+  Random graph_random_, overlap_random_;
   std::vector<size_t> recent_;    // publishes that were acknowledged
   GraphCounters graph_counters_;
 };
