@@ -229,6 +229,7 @@ class Bucket {
     if (leaf.until_look <= 0) look(leaf, reader);
   }
   void look(leaf::Leaf& leaf, const store::Reader& reader);
+  leaf::Kept kept() const;
   void want_mode(leaf::Leaf& leaf, leaf::Mode mode);
   void take_wanted_modes(Now now, const store::Reader& reader, Effects& effects);
   bool set_mode(leaf::Leaf& leaf, leaf::Mode mode, Now now, const store::Reader& reader, Effects& effects);

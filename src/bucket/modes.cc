@@ -38,7 +38,7 @@ void Bucket::look(leaf::Leaf& leaf, const store::Reader& reader) {
     });
   });
   if (!fresh || options_.modes.forced || options_.modes.shuffle != 0) return;
-  want_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, may_be_lazy(leaf, reader), map_->settings.capacity}));
+  want_mode(leaf, leaf::decide(options_.modes.costs, leaf.look->seen(), {leaf.mode, may_be_lazy(leaf, reader), kept()}));
 }
 
 // To be lazy, or no longer, is a matter of letters: the next step does it.
@@ -53,6 +53,8 @@ void Bucket::take_wanted_modes(Now now, const store::Reader& reader, Effects& ef
     if (leaf::Leaf* const leaf = leaves_.find(reflector, reader)) set_mode(*leaf, mode, now, reader, effects);
 }
 
+leaf::Kept Bucket::kept() const { return {map_->settings.capacity, map_->settings.stream_retention}; }
+
 wire::LeafCosts Bucket::costs_of(leaf::Leaf& leaf, const store::Reader& reader) {
   look(leaf, reader);
   wire::LeafCosts told;
@@ -63,7 +65,7 @@ wire::LeafCosts Bucket::costs_of(leaf::Leaf& leaf, const store::Reader& reader) 
   });
   const leaf::Seen& seen = leaf.look->seen();
   if (seen.messages < 1) return told;
-  const auto costs = leaf::message_costs(options_.modes.costs, seen, seen.reads_per_message(), map_->settings.capacity);
+  const auto costs = leaf::message_costs(options_.modes.costs, seen, seen.reads_per_message(), kept());
   const double messages = seen.per_second(seen.messages);
   told.measured = {rounded(1e3 * messages), rounded(1e3 * messages * seen.reads_per_message()),
                    rounded(costs[0]), rounded(costs[1]), rounded(costs[2])};

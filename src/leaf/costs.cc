@@ -32,12 +32,15 @@ void Seen::add(const Seen& look) {
   for (double* sum : {&messages, &asked, &reads, &seconds}) *sum /= 2;
 }
 
-std::array<double, 3> message_costs(const Costs& costs, const Seen& seen, double reads, size_t capacity) {
+std::array<double, 3> message_costs(const Costs& costs, const Seen& seen, double reads, const Kept& kept) {
   // A reader takes in what came since he read last, at most a timeline of it: all readers together for each
   // message as many rows as there are readers, or fewer.
-  const double rows = std::min(seen.warm, reads * static_cast<double>(capacity));
+  const double rows = std::min(seen.warm, reads * static_cast<double>(kept.timeline));
   const double merged = reads * costs.look + rows * costs.merge;
-  return {costs.deliver + seen.warm * costs.append, costs.deliver + merged, reads * costs.fetch + merged};
+  // Each read fetches, and a message is fetched for the first one after it, unless its root has dropped it by then.
+  const double fetched = std::min(1.0, reads * static_cast<double>(kept.stream));
+  const double fetches = std::max(reads, fetched / messages_a_fetch);
+  return {costs.deliver + seen.warm * costs.append, costs.deliver + merged, fetches * costs.fetch + merged};
 }
 
 // Every cost but append's grows with the reads. So on the way from append to lazy they are taken to be as many
@@ -45,8 +48,8 @@ std::array<double, 3> message_costs(const Costs& costs, const Seen& seen, double
 Mode decide(const Costs& costs, const Seen& seen, const Choice& choice) {
   if (seen.messages < 1) return choice.mode;
   const double scale = seen.asked > 0 ? seen.followers / seen.asked : 0;
-  const auto many = message_costs(costs, seen, most(seen.reads) * scale, choice.capacity);
-  const auto few = message_costs(costs, seen, fewest(seen.reads) * scale, choice.capacity);
+  const auto many = message_costs(costs, seen, most(seen.reads) * scale, choice.kept);
+  const auto few = message_costs(costs, seen, fewest(seen.reads) * scale, choice.kept);
   const auto append = index(Mode::append), merge = index(Mode::merge), lazy = index(Mode::lazy);
 
   // Delivering is the same in both and left out: the rest is what is decided about.

@@ -33,15 +33,24 @@ struct Seen {
   void add(const Seen& look);
 };
 
+// How far back a reader gets.
+struct Kept {
+  size_t timeline = 800;     // entries of it
+  uint64_t stream = 10'000;  // messages that a root keeps for whoever fetches late
+};
+
+// What Costs::fetch is a fetch of: most of its cost is that of the messages.
+constexpr uint32_t messages_a_fetch = 200;
+
 // What a message costs a leaf in each mode, all that comes of it in its bucket, in nanoseconds.
-// `reads`: reads of all followers for each message; `capacity`: entries of a timeline.
-std::array<double, 3> message_costs(const Costs& costs, const Seen& seen, double reads, size_t capacity);
+// `reads`: reads of all followers for each message.
+std::array<double, 3> message_costs(const Costs& costs, const Seen& seen, double reads, const Kept& kept);
 
 // What a leaf allows besides append and merge.
 struct Choice {
   Mode mode = Mode::append;  // as it is now
   bool lazy_may = false;     // no forwards, nobody tails a follower's home, there is a way to fetch
-  size_t capacity = 800;
+  Kept kept;
 };
 // Returns the mode that the leaf should be in: the one that it is in unless another is clearly better.
 Mode decide(const Costs& costs, const Seen& seen, const Choice& choice);

@@ -24,7 +24,7 @@ struct Costs {
   uint32_t deliver = 75;      // a message comes to one leaf: its part of the letter, a row
   uint32_t look = 350;        // a read asks one merged leaf whether there is something new
   uint32_t merge = 30;        // a read takes one row in
-  uint32_t fetch = 50'000;    // a read makes one leaf fetch
+  uint32_t fetch = 50'000;    // a leaf fetches a window of messages from its root (messages_a_fetch)
   friend bool operator==(const Costs&, const Costs&) = default;
 };
 

@@ -20,7 +20,7 @@ namespace canopy::console {
 namespace {
 
 struct TuneArgs {
-  uint32_t followers = 16'000, rounds = 5, capacity = 800;
+  uint32_t followers = 16'000, rounds = 5, capacity = 800, stream = 10'000;
   std::string directory;
 };
 
@@ -49,10 +49,9 @@ uint32_t median_ns(std::vector<double> seconds) {
 
 constexpr uint32_t messages = 100, few_rows = 50, many_rows = 250;
 constexpr uint32_t single_reads = 5;     // of a round, in each bucket
-// Of a fetch. Only who gets many messages for each read is lazy, so it brings many, and they are most of what it costs;
-// what a reader has not seen of four authors fits in a timeline.
-constexpr uint32_t fetched = 150;
-static_assert(fetched <= limits::fetch_window_numbers, "one fetch must bring them");
+// What a reader has not seen of the authors that he follows fits in a timeline, and one fetch brings what is of one.
+constexpr uint32_t fetched = leaf::messages_a_fetch;
+static_assert(fetched * TuneLab::followed <= 800 && fetched <= limits::fetch_window_numbers);
 constexpr uint32_t steps_before_rounds = 3;
 
 // A read in the lazy lab is the same as in the merged one, with as many rows to take in, and the fetches besides.
@@ -99,11 +98,11 @@ leaf::Costs measure(const TuneArgs& args, const std::string& directory, const st
 }
 
 // From how many messages for a read on the leaf changes to that mode, of one follower in memory; none below a billion.
-std::optional<uint64_t> begins(const leaf::Costs& costs, leaf::Mode mode, size_t capacity) {
+std::optional<uint64_t> begins(const leaf::Costs& costs, leaf::Mode mode, const leaf::Kept& kept) {
   leaf::Seen seen;
   seen.followers = seen.warm = 1;
   const auto better = [&](double per_read) {
-    const auto of = leaf::message_costs(costs, seen, 1 / per_read, capacity);
+    const auto of = leaf::message_costs(costs, seen, 1 / per_read, kept);
     if (mode == leaf::Mode::lazy) return of[2] * leaf::lazy_margin < std::min(of[0], of[1]);
     return (of[1] - costs.deliver) * leaf::clearly < of[0] - costs.deliver;
   };
@@ -119,8 +118,9 @@ std::optional<uint64_t> begins(const leaf::Costs& costs, leaf::Mode mode, size_t
 std::string from_text(std::optional<uint64_t> from) { return from ? counted(*from, "message", "messages") : "never"; }
 
 void tell(const Globals& globals, const TuneArgs& args, const leaf::Costs& costs) {
-  const auto merged = begins(costs, leaf::Mode::merge, args.capacity);
-  const auto lazy = begins(costs, leaf::Mode::lazy, args.capacity);
+  const leaf::Kept kept{args.capacity, args.stream};
+  const auto merged = begins(costs, leaf::Mode::merge, kept);
+  const auto lazy = begins(costs, leaf::Mode::lazy, kept);
   if (globals.json) {
     say(json_object({{"append_ns", uint64_t{costs.append}}, {"deliver_ns", uint64_t{costs.deliver}}, {"look_ns", uint64_t{costs.look}},
                      {"merge_ns", uint64_t{costs.merge}}, {"fetch_ns", uint64_t{costs.fetch}},
@@ -133,12 +133,12 @@ void tell(const Globals& globals, const TuneArgs& args, const leaf::Costs& costs
   table.add({"deliver", cost_text(costs.deliver), cost_text(usual.deliver), "a message that comes to the followers of one bucket"});
   table.add({"look", cost_text(costs.look), cost_text(usual.look), "a read that asks one merged author for something new"});
   table.add({"merge", cost_text(costs.merge), cost_text(usual.merge), "one message that a read takes in"});
-  table.add({"fetch", cost_text(costs.fetch), cost_text(usual.fetch), fmt::format("a read that fetches {} messages from one lazy author", fetched)});
+  table.add({"fetch", cost_text(costs.fetch), cost_text(usual.fetch), fmt::format("a fetch of {} messages from a lazy author", fetched)});
   say(table.render(globals.out));
   say("In deliver and fetch the way between nodes is left out: relay and sockets.\n");
-  say(fmt::format("With timelines of {} entries an author's followers in a bucket are merged from {} for a read of each on,\n"
-                  "lazy from {} on.\n",
-                  grouped(args.capacity), from_text(merged), from_text(lazy)));
+  say(fmt::format("With timelines of {} entries and streams of {} an author's followers in a bucket are merged from\n"
+                  "{} for a read of each on, lazy from {} on.\n",
+                  grouped(args.capacity), grouped(args.stream), from_text(merged), from_text(lazy)));
   say(fmt::format("For the settings file:\n\n[costs]\nappend_ns = {}\ndeliver_ns = {}\nlook_ns = {}\nmerge_ns = {}\nfetch_ns = {}\n",
                   costs.append, costs.deliver, costs.look, costs.merge, costs.fetch));
 }
@@ -173,6 +173,7 @@ void add_tune(CLI::App& app, Action& action) {
   command->add_option("--followers", args->followers, "timelines to measure with")->check(CLI::Range(1'000u, 200'000u))->capture_default_str();
   command->add_option("--rounds", args->rounds, "the medians are of so many")->check(CLI::Range(1u, 100u))->capture_default_str();
   command->add_option("--capacity", args->capacity, "timeline.capacity of the fabric, for the cut-offs")->check(CLI::Range(1u, 100'000u))->capture_default_str();
+  command->add_option("--stream", args->stream, "retention.stream of the fabric, for the cut-offs")->check(CLI::Range(1u, 1'000'000'000u))->capture_default_str();
   command->add_option("--dir", args->directory, "for three stores of some megabytes, removed at the end")->check(CLI::ExistingDirectory)->capture_default_str();
   command->footer(R"(Examples:
   canopy tune
