@@ -43,6 +43,7 @@ wire::Letter decode_letter(std::string_view record) {
 
 void Channels::open(const store::Reader& reader, Now now) {
   outboxes_.clear();
+  letters_waiting_ = 0;
   again_.clear();
   const std::string prefix = KeyBuilder(bucket_, Table::channel_out);
   reader.scan(prefix, store::after_prefix(prefix), [&](std::string_view key, std::string_view value) {
@@ -57,6 +58,7 @@ void Channels::open(const store::Reader& reader, Now now) {
       ++outbox.waiting;
       return true;
     });
+    letters_waiting_ += outbox.waiting;
     if (outbox.waiting > 0) schedule(to, outbox, now.instant);
   }
 }
@@ -84,6 +86,7 @@ LetterNo Channels::write(BucketId to, wire::Letter letter, Position position, No
     if (outbox.again == Instant::never()) schedule_again(to, outbox, now);
   }
   ++outbox.waiting;
+  ++letters_waiting_;
   return number;
 }
 
@@ -113,6 +116,7 @@ void Channels::on_ack(const wire::ChannelAck& ack, Now now, const store::Reader&
   if (taken == 0) return;
   ASSERT(taken <= outbox.waiting);
   outbox.waiting -= taken;
+  letters_waiting_ -= taken;
   outbox.in_flight -= std::min(taken, outbox.in_flight);
   outbox.tries = 0;
   schedule(ack.to, outbox, Instant::never());
@@ -195,21 +199,16 @@ void Channels::advance(const wire::ChannelLetter& letter, store::Writes& writes)
   writes.put(KeyBuilder(bucket_, Table::channel_in).add(letter.from), encode_number(letter.number));
 }
 
-size_t Channels::letters_waiting() const {
-  size_t n = 0;
-  for (const auto& [to, outbox] : outboxes_) n += outbox.waiting;
-  return n;
-}
-
 void Channels::check() const {
-  size_t scheduled = 0;
+  size_t scheduled = 0, waiting = 0;
   for (const auto& [to, outbox] : outboxes_) {
     ASSERT(outbox.in_flight <= outbox.waiting);
     ASSERT(outbox.in_flight <= limits::letters_in_flight_max);
     ASSERT(outbox.waiting == 0 || outbox.again != Instant::never());
     scheduled += outbox.again != Instant::never();
+    waiting += outbox.waiting;
   }
-  ASSERT(scheduled == again_.size());
+  ASSERT(scheduled == again_.size() && waiting == letters_waiting_);
 }
 
 }  // namespace canopy::bucket

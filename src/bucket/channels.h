@@ -45,7 +45,7 @@ class Channels {
   Judgement judge(const wire::ChannelLetter& letter, const store::Reader& reader) const;
   void advance(const wire::ChannelLetter& letter, store::Writes& writes) const;
 
-  size_t letters_waiting() const;    // in all outboxes
+  size_t letters_waiting() const { return letters_waiting_; }   // in all outboxes
   void check() const;
 
  private:
@@ -65,6 +65,7 @@ class Channels {
   BucketId bucket_;
   std::map<BucketId, Outbox> outboxes_;   // from a channel's first letter on
   std::set<std::pair<Instant, BucketId>> again_;
+  size_t letters_waiting_ = 0;            // the sum of theirs
 };
 
 }  // namespace canopy::bucket
