@@ -597,7 +597,7 @@ void Bucket::Counters::add(const Counters& o) {
   deliveries_plain += o.deliveries_plain, timeline_writes += o.timeline_writes;
   rows_deferred += o.rows_deferred, merges += o.merges, rows_merged += o.rows_merged;
   merge_repeats += o.merge_repeats, merges_given_up += o.merges_given_up, mode_switches += o.mode_switches;
-  retraction_looks += o.retraction_looks;
+  retraction_looks += o.retraction_looks, retraction_lines += o.retraction_lines;
   rows_trimmed += o.rows_trimmed, rows_joined += o.rows_joined;
   waited += o.waited, waited_in_vain += o.waited_in_vain, fetches_waited_for += o.fetches_waited_for;
   to_lazy += o.to_lazy, to_pushed += o.to_pushed;

@@ -129,8 +129,8 @@ class Bucket {
     // Of `deliveries`: those that were written to no timeline. Timelines that took such rows in; the rows; those
     // that stood there already; timelines that were read from the store instead. Leaves that changed their mode.
     uint64_t rows_deferred = 0, merges = 0, rows_merged = 0, merge_repeats = 0, merges_given_up = 0, mode_switches = 0;
-    // Timelines in memory that a retracted message was looked for in.
-    uint64_t retraction_looks = 0;
+    // Timelines in memory that a retracted message was looked for in; their lines beside the newest that it went through.
+    uint64_t retraction_looks = 0, retraction_lines = 0;
     // Their rows that went: below the horizon; dead ones beside a retraction.
     uint64_t rows_trimmed = 0, rows_joined = 0;
     // Of lazy leaves: requests that waited for fetches, those that went on without an answer to some of these,

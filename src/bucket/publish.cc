@@ -369,6 +369,7 @@ std::optional<Position> Bucket::retract_delivery(LeafNo leaf, Position position,
   record_.deliveries -= std::min<uint64_t>(record_.deliveries, died.gone);
   counters_.rows_joined += died.gone;
   if (timelines_.empty() && home_tails_.empty()) return died.link;
+  const uint64_t lines_before = timelines_.lines_gone_through();
   leaf::Followers(id_, leaf, reader).visit_chunks([&](const uint32_t* followers, size_t n) {
     counters_.retraction_looks += n;
     constexpr size_t few = leaf::Timelines::prefetched;
@@ -383,6 +384,7 @@ std::optional<Position> Bucket::retract_delivery(LeafNo leaf, Position position,
     }
     return true;
   });
+  counters_.retraction_lines += timelines_.lines_gone_through() - lines_before;
   return died.link;
 }
 

@@ -138,9 +138,10 @@ inline void Timelines::add(Header& header, EntityNo follower, uint32_t offset) {
   entries_ += total(header, follower) <= capacity_;
 }
 
-// Those behind it move up. REQUIRES: all are shown.
-void Timelines::take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k) {
-  while (true) {
+// Those behind it move up. Returns from how many lines behind its own. REQUIRES: all are shown.
+uint64_t Timelines::take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k) {
+  uint64_t lines = 0;
+  for (;; ++lines) {
     Line& here = line(in);
     const uint32_t fill = in == header.newest ? header.fill : Line::entries;
     std::memmove(here.offsets + k, here.offsets + k + 1, (fill - k - 1) * sizeof here.offsets[0]);
@@ -150,6 +151,7 @@ void Timelines::take_out(Header& header, EntityNo follower, uint32_t in, uint32_
     k = 0;
   }
   pop_newest(header, follower);
+  return lines;
 }
 
 // REQUIRES: it has an entry in its lines.
@@ -328,7 +330,7 @@ Position Timelines::append(EntityNo follower, const HomeEntry& entry) {
   return previous;
 }
 
-std::optional<Timelines::Found> Timelines::find(EntityNo follower, Position position) const {
+std::optional<Timelines::Found> Timelines::find(EntityNo follower, Position position, uint64_t& lines) const {
   const Header& header = headers_[follower.value()];
   if (header.odd) {
     const auto& odd = odd_.at(follower.value());
@@ -343,6 +345,7 @@ std::optional<Timelines::Found> Timelines::find(EntityNo follower, Position posi
   while (line(in).prev != 0 && (fill == 0 || line(in).offsets[0] > offset)) {
     in = line(in).prev;
     fill = Line::entries;
+    ++lines;
   }
   for (uint32_t k = 0; k < fill; ++k)
     if (line(in).offsets[k] == offset) return Found{in, k, {}};
@@ -355,12 +358,15 @@ bool Timelines::shown(EntityNo follower, Position position) const {
 }
 
 bool Timelines::holds(EntityNo follower, Position position) const {
-  return contains(follower) && find(follower, position) && shown(follower, position);
+  uint64_t lines = 0;
+  return contains(follower) && find(follower, position, lines) && shown(follower, position);
 }
 
 bool Timelines::retract(EntityNo follower, Position position) {
   if (!contains(follower)) return false;
-  const auto found = find(follower, position);
+  uint64_t lines = 0;
+  const auto found = find(follower, position, lines);
+  lines_gone_through_ += lines;
   if (!found || !shown(follower, position)) return false;
   if (!view(follower).left().zero()) {
     drop(follower);
@@ -368,7 +374,8 @@ bool Timelines::retract(EntityNo follower, Position position) {
   }
   Header& header = headers_[follower.value()];
   if (!found->odd) {
-    take_out(header, follower, found->line, found->k);
+    const uint64_t moved = take_out(header, follower, found->line, found->k);
+    lines_gone_through_ += moved - std::min(moved, lines);  // the same ones again are in the cache
     return true;
   }
   auto& odd = odd_.at(follower.value());

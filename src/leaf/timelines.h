@@ -148,6 +148,8 @@ class Timelines {
   // to fill it again.
   bool retract(EntityNo follower, Position position);
   bool holds(EntityNo follower, Position position) const;
+  // Lines that retract() has gone through beside the newest one of each timeline: what lies deep costs more. Counts on.
+  uint64_t lines_gone_through() const { return lines_gone_through_; }
 
   void drop(EntityNo follower);
   void drop_with_entries_below(Position horizon);
@@ -181,14 +183,15 @@ class Timelines {
   void add(Header& header, EntityNo follower, uint32_t offset);
   void new_line(Header& header, EntityNo follower);
   uint32_t take_line(EntityNo keep);
-  void take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k);
+  uint64_t take_out(Header& header, EntityNo follower, uint32_t in, uint32_t k);
   void add_odd(Header& header, EntityNo follower, const HomeEntry& entry);
   void make_room(EntityNo keep);
   struct Found {
     uint32_t line = 0, k = 0;
     std::optional<size_t> odd;
   };
-  std::optional<Found> find(EntityNo follower, Position position) const;  // shown or not
+  // Shown or not. Adds to `lines` those that it went back.
+  std::optional<Found> find(EntityNo follower, Position position, uint64_t& lines) const;
   bool shown(EntityNo follower, Position position) const;
 
   BucketId bucket_;
@@ -205,6 +208,7 @@ class Timelines {
   size_t homes_ = 0, entries_ = 0, odd_entries_ = 0;
   Position oldest_held_;                       // no entry is below
   TakenIn taken_in_;
+  uint64_t lines_gone_through_ = 0;
 };
 
 }  // namespace canopy::leaf

@@ -22,8 +22,9 @@ constexpr uint32_t busy_retry_ms = 1'000;
 constexpr Duration refused_pause = Duration::of_ms(200);
 constexpr size_t batch_row_bytes = 32;  // of a delivery in a batch, about
 // What a retraction costs, in timelines that a delivery is written to: at the author or in a leaf; for each timeline
-// that it is looked for in.
-constexpr uint64_t retraction_cost = 2'000, retraction_look_cost = 10;
+// that it is looked for in, and for each line of one that it goes through beside the newest. Measured: 4 to 9 ns a
+// delivery, 50 to 90 ns a look, 10 to 80 ns a line, by how they lie in memory.
+constexpr uint64_t retraction_cost = 2'000, retraction_look_cost = 10, retraction_line_cost = 4;
 
 size_t bytes_of(const store::Writes& writes) {
   size_t n = 0;
@@ -185,7 +186,8 @@ struct Shard::Impl {
   }
   static uint64_t cost_so_far(const bucket::Bucket& bucket) {
     const auto& c = bucket.counters();
-    return c.timeline_writes + retraction_cost * c.retracted + retraction_look_cost * c.retraction_looks;
+    return c.timeline_writes + retraction_cost * c.retracted + retraction_look_cost * c.retraction_looks +
+           retraction_line_cost * c.retraction_lines;
   }
   void on(Forget& forget, Now now) {
     const BucketId id = forget.bucket;

@@ -73,6 +73,26 @@ TEST_CASE("timelines: a retraction takes the entry out, and drops a timeline tha
   CHECK(timelines.entries() == 0);
 }
 
+TEST_CASE("timelines: a retraction counts the lines that it goes through, each once") {
+  Rows rows;
+  rows.follow(bob, 1);
+  leaf::Timelines timelines(here);
+  timelines.limit(100, 1u << 20, Duration::of_s(3600));
+  timelines.open(bob, now, rows.deferred, *rows.store);
+  std::vector<Position> at;  // of three lines of 14 and a piece
+  for (uint64_t id = 100; id < 145; ++id) at.push_back(deliver(rows, timelines, 1, id, {bob.value()}));
+  const auto lines = [&](Position position) {
+    const uint64_t before = timelines.lines_gone_through();
+    timelines.retract(bob, position);
+    return timelines.lines_gone_through() - before;
+  };
+  CHECK(lines(at.back().next()) == 0);  // no home has it
+  CHECK(lines(at[44]) == 0);
+  CHECK(lines(at[20]) == 2);
+  CHECK(lines(at[20]) == 2);            // no longer there: it had to look
+  CHECK(lines(at[0]) == 3);             // found at once, but those behind it move up
+}
+
 TEST_CASE("timelines: lines fill, come round at capacity, and are read from any place, up and down") {
   for (const size_t capacity : {1u, 3u, 13u, 14u, 15u, 28u, 100u}) {
     CAPTURE(capacity);
