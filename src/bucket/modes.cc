@@ -47,10 +47,11 @@ void Bucket::want_mode(leaf::Leaf& leaf, leaf::Mode mode) {
   else if (leaf.mode != mode) wanted_modes_[leaf.reflector] = mode;
 }
 
-// At the beginning of a step.
+// At the beginning of a step. Where the way to the root is full nothing changes: the next look wants it again.
 void Bucket::take_wanted_modes(Now now, const store::Reader& reader, Effects& effects) {
   for (const auto& [reflector, mode] : std::exchange(wanted_modes_, {}))
-    if (leaf::Leaf* const leaf = leaves_.find(reflector, reader)) set_mode(*leaf, mode, now, reader, effects);
+    if (leaf::Leaf* const leaf = leaves_.find(reflector, reader); leaf && channels_.has_room(map_->bucket_of(reflector)))
+      set_mode(*leaf, mode, now, reader, effects);
 }
 
 leaf::Kept Bucket::kept() const { return {map_->settings.capacity, map_->settings.stream_retention}; }
